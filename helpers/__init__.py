@@ -1,0 +1,1 @@
+"""Skin-lesion classification on HAM10000: the functions that the notebooks share."""

@@ -1,0 +1,134 @@
+"""Every setting of a training run, the frozen presets, and the arms of the ablations."""
+
+from dataclasses import asdict, dataclass, fields, replace
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that decides a training run, besides the data, the split and the weights.
+
+    A field at its default does not enter the run's key, so that a field added later leaves
+    finished runs valid.
+
+    Attributes
+    ----------
+    preset, arm : str
+        Names; the plain arm is ``baseline``.
+    seed, fold : int
+        Fold 0-4 chooses the roles (see :func:`helpers.splits.roles`).
+    source : str
+        ``phantom`` or ``ham10000``.
+    image_size, cache_size : int
+        Side of the network's square input, and short side of the cached full frames, in pixels.
+    backbone, weights : str
+        Any timm model name; ``imagenet`` or ``random``.
+    epochs, batch_size : int
+    lr, weight_decay, dropout, label_smoothing : float
+        Peak learning rate of AdamW under one cycle; fractions in [0, 1] for the last two.
+    ema : float
+        Decay per step of the averaged weights that are evaluated; 0 turns averaging off.
+    loss : str
+        ``ce``, ``focal`` or ``logit_adjusted``.
+    class_weight : str
+        ``none``, ``balanced``, ``sqrt`` or ``effective``.
+    mel_weight : float
+        Extra factor on the melanoma class.
+    sampler : str
+        ``shuffle`` (every image once an epoch) or ``balanced`` (classes drawn equally often).
+    select_metric : str
+        Any key of :func:`helpers.metrics.scores`; the best epoch on the select role is kept.
+    scale, colour : float
+        Half-widths of the random zoom (a ratio) and of the random colour changes (a fraction).
+    leak : bool
+        Put siblings of test images into training, at equal training size (notebook 02 only).
+    """
+
+    preset: str = "quick"
+    arm: str = "baseline"
+    seed: int = 0
+    fold: int = 0
+    source: str = "phantom"
+    image_size: int = 64
+    cache_size: int = 72
+    backbone: str = "test_resnet"
+    weights: str = "random"
+    epochs: int = 6
+    batch_size: int = 32
+    lr: float = 2e-3
+    weight_decay: float = 0.02
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+    ema: float = 0.95
+    loss: str = "ce"
+    class_weight: str = "none"
+    mel_weight: float = 1.0
+    sampler: str = "shuffle"
+    select_metric: str = "macro_f1"
+    scale: float = 0.2
+    colour: float = 0.1
+    leak: bool = False
+
+    @property
+    def name(self):
+        """Name of the run: ``<arm>-s<seed>-f<fold>``."""
+        return f"{self.arm}-s{self.seed}-f{self.fold}"
+
+    def settings(self):
+        """Fields that differ from their defaults, without the names: what enters the key."""
+        plain = {f.name: f.default for f in fields(self)}
+        return {k: v for k, v in asdict(self).items() if v != plain[k] and k not in ("preset", "arm")}
+
+
+PRESETS = {
+    "quick": TrainConfig(),
+    "course": TrainConfig(
+        preset="course", source="ham10000", image_size=128, cache_size=150, backbone="mobilenetv2_100",
+        weights="imagenet", epochs=8, lr=1e-3, weight_decay=0.05, dropout=0.2, ema=0.99,
+    ),
+    "full": TrainConfig(
+        preset="full", source="ham10000", image_size=260, cache_size=300, backbone="efficientnet_b2",
+        weights="imagenet", epochs=20, batch_size=64, lr=1e-3, weight_decay=0.05, dropout=0.3, ema=0.999,
+    ),
+}
+SEEDS = {"quick": (0, 1), "course": (0, 1, 2), "full": (0, 1, 2, 3, 4)}
+
+ARMS = {
+    "baseline": {},
+    "leaky": dict(leak=True),
+}
+
+
+def configure(preset, arm="baseline", *, seed=0, fold=0, **changes):
+    """The configuration of one run.
+
+    Parameters
+    ----------
+    preset : str
+        Key of ``PRESETS``.
+    arm : str
+        Key of ``ARMS``, or a new name when ``changes`` say what it is.
+    seed, fold : int
+        Fold in 0-4.
+    **changes
+        Fields of :class:`TrainConfig`.
+
+    Raises
+    ------
+    ValueError
+        An unknown preset, arm or field, with the known ones.
+
+    Examples
+    --------
+    >>> configure("quick", "leaky", seed=1).name
+    'leaky-s1-f0'
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"no preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    if arm not in ARMS and not changes:
+        raise ValueError(f"no arm {arm!r}: choose one of {', '.join(ARMS)}, or say which fields it changes")
+    unknown = set(changes) - {f.name for f in fields(TrainConfig)}
+    if unknown:
+        raise ValueError(f"no field {', '.join(sorted(unknown))} in TrainConfig: see helpers/presets.py for the fields")
+    if fold not in range(5):
+        raise ValueError(f"fold must be 0-4, got {fold}")
+    return replace(PRESETS[preset], **{**ARMS.get(arm, {}), **changes}, arm=arm, seed=seed, fold=fold)
