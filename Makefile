@@ -1,0 +1,56 @@
+# Thin: makes the environment, then calls the real tool. `make help` lists the commands.
+PRESET ?= quick
+ifneq ($(filter skin-lesions,$(CONDA_DEFAULT_ENV)),)
+BIN := $(CONDA_PREFIX)/bin
+READY :=
+else
+BIN := .venv/bin
+READY := .venv/ready
+endif
+export PATH := $(abspath $(BIN)):$(PATH)
+export HF_HUB_DISABLE_TELEMETRY := 1
+LATEX := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern
+SNAKEMAKE = snakemake --cores $(CORES) --quiet rules host progress --rerun-incomplete --config preset=$(PRESET)
+CORES ?= 2
+
+.PHONY: help report test lab data split study notebooks bench latex
+help:             ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 20
+
+.venv/ready: pyproject.toml constraints.txt
+	python3 -m venv .venv
+	.venv/bin/python -m pip install -q --disable-pip-version-check uv
+	.venv/bin/uv pip install -q --python .venv/bin/python -c constraints.txt -e '.[notebooks,test]'
+	touch $@
+
+latex:
+	@command -v latexmk >/dev/null || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(LATEX) >/dev/null; \
+	else echo "LaTeX is missing: install $(LATEX) (Debian names), then run make report again." >&2; exit 1; fi; }
+
+report: $(READY) latex  ## run the notebooks (quick) and build report/<PRESET>.pdf; PRESET=course builds from the committed results
+	$(SNAKEMAKE)
+
+test: $(READY) latex  ## ruff, pytest with doctests, the quick notebooks, nbval
+	ruff check .
+	pytest
+	$(MAKE) report PRESET=quick
+	python -m pytest -p no:cacheprovider --nbval --nbval-cell-timeout 600 --nbval-sanitize-with tests/nbval.cfg notebooks/0*.ipynb
+
+lab: $(READY)           ## open the notebooks in JupyterLab
+	cd notebooks && jupyter lab
+
+data: $(READY)          ## fetch and verify HAM10000
+	python -m helpers.data
+
+split: $(READY)         ## write data/splits/<source>.csv from the metadata and the confirmed duplicate pairs
+	python -m helpers.splits $(if $(filter quick,$(PRESET)),phantom,ham10000)
+
+study: $(READY)         ## train what is missing of PRESET, run its notebooks, publish
+	$(SNAKEMAKE) study=1
+
+notebooks: report       ## refresh the committed notebooks from the quick run
+	python -m helpers.headless refresh
+
+bench: $(READY)         ## measure the speeds that the README quotes
+	python -m benchmarks

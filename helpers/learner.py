@@ -1,0 +1,177 @@
+"""The Lightning module that trains a classifier on images kept in one array."""
+
+import os
+import time
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from tqdm.auto import tqdm
+
+from helpers import metrics
+from helpers.augment import draws, view
+
+ON_DEVICE_BYTES = 4e9
+
+
+class Batches:
+    """Batches of row numbers, a function of (seed, epoch) alone; the images follow on the device."""
+
+    def __init__(self, rows, batch_size, order=None):
+        self.rows, self.batch_size, self.order = np.asarray(rows), batch_size, order
+
+    def __len__(self):
+        return len(self.rows) // self.batch_size if self.order else -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self):
+        rows = self.order(self.rows) if self.order else self.rows
+        for i in range(len(self)):
+            yield torch.from_numpy(rows[i * self.batch_size : (i + 1) * self.batch_size])
+
+
+class Learner(L.LightningModule):
+    """One classifier in training.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    classifier : Classifier
+    images : (n, h, w, 3) uint8 array
+    target : (n,) int
+        Class index of every image.
+    train_rows, select_rows : (m,) int
+        Images to train on, and images on which the epoch is chosen.
+    loss : callable
+        Of logits (b, k) and targets (b,).
+    """
+
+    def __init__(self, config, classifier, images, target, *, train_rows, select_rows, loss):
+        super().__init__()
+        self.config, self.classifier, self.images, self.loss = config, classifier, images, loss
+        self.network = classifier.network.to(memory_format=torch.channels_last)
+        self.target = torch.from_numpy(np.array(target, dtype=np.int64))
+        self.train_rows, self.select_rows = np.asarray(train_rows), np.asarray(select_rows)
+        self.history, self.losses, self.outputs, self.started = [], [], [], 0.0
+
+    @property
+    def epoch(self):
+        """Epochs already finished; right after a resume too, where ``current_epoch`` lags behind."""
+        return self.trainer.fit_loop.epoch_progress.current.processed
+
+    def setup(self, stage):
+        """Move the images to the GPU where they fit, so that no loader is needed."""
+        if self.trainer.strategy.root_device.type == "cuda" and self.images.nbytes < ON_DEVICE_BYTES:
+            self.images = torch.from_numpy(np.array(self.images)).to(self.trainer.strategy.root_device)
+
+    def pixels(self, rows):
+        """(b, h, w, 3) uint8 images of some rows, on the device."""
+        if torch.is_tensor(self.images):
+            return self.images[rows.to(self.images.device)]
+        return torch.from_numpy(self.images[rows.cpu().numpy()]).to(self.device)
+
+    def inputs(self, rows, *, augment):
+        """(b, 3, s, s) normalised views of some rows."""
+        uniform = draws(self.config.seed, self.epoch, rows.cpu().numpy()) if augment else None
+        x = view(self.pixels(rows), size=self.config.image_size, uniform=uniform, scale=self.config.scale if augment else 0.0,
+                 colour=self.config.colour if augment else 0.0)
+        return self.classifier.normalise(x).contiguous(memory_format=torch.channels_last)
+
+    def order(self, rows):
+        """Training order of this epoch: a permutation, or a draw with classes equally likely."""
+        generator = np.random.default_rng((self.config.seed, self.epoch))
+        if self.config.sampler == "shuffle":
+            return generator.permutation(rows)
+        target = self.target[rows].numpy()
+        return generator.choice(rows, size=len(rows), p=sampling_probabilities(target))
+
+    def train_dataloader(self):
+        return Batches(self.train_rows, self.config.batch_size, self.order)
+
+    def val_dataloader(self):
+        return Batches(self.select_rows, 64)
+
+    def on_train_epoch_start(self):
+        self.losses, self.started = [], time.perf_counter()
+        # Dropout too is a function of (seed, epoch), so that a resumed run repeats it.
+        torch.manual_seed(self.config.seed * 100_003 + self.epoch)
+
+    def training_step(self, rows, _):
+        loss = self.loss(self.network(self.inputs(rows, augment=True)).float(), self.target[rows.cpu()].to(self.device))
+        self.losses.append(loss.detach())
+        return loss
+
+    def on_validation_epoch_start(self):
+        self.outputs = []
+
+    def validation_step(self, rows, _):
+        self.outputs.append(self.network(self.inputs(rows, augment=False)).float().softmax(1).cpu())
+
+    def on_validation_epoch_end(self):
+        scores = metrics.scores(self.target[self.select_rows].numpy(), torch.cat(self.outputs).double().numpy())
+        self.log("choice", float(np.nan_to_num(scores[self.config.select_metric])))
+        self.history.append({
+            "epoch": self.epoch, "seconds": round(time.perf_counter() - self.started, 1),
+            "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"], "train_loss": float(torch.stack(self.losses).mean()),
+            **{f"select_{name}": float(scores[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1", "mel_recall", "mel_auc")},
+        })
+
+    def configure_optimizers(self):
+        decay = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [dict(params=decay, weight_decay=self.config.weight_decay), dict(params=plain, weight_decay=0.0)]
+        optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
+        steps = self.config.epochs * len(self.train_dataloader())
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.lr, total_steps=max(steps, 2), pct_start=0.2)
+        return [optimizer], [dict(scheduler=schedule, interval="step")]
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint):
+        self.history = checkpoint["history"]
+
+
+def sampling_probabilities(target):
+    """Probability of drawing each image so that all classes are drawn equally often.
+
+    Examples
+    --------
+    >>> sampling_probabilities(np.array([0, 1, 1])).tolist()
+    [0.5, 0.25, 0.25]
+    """
+    classes, inverse, counts = np.unique(target, return_inverse=True, return_counts=True)
+    return 1 / counts[inverse] / len(classes)
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints appear whole or not at all, and are read without running pickled code."""
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None):
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(checkpoint, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+
+    def load_checkpoint(self, path, map_location=None, weights_only=True):
+        return torch.load(path, map_location=map_location, weights_only=True)
+
+
+class Progress(L.Callback):
+    """One bar over all steps of a run, with the time left; silent under ``TQDM_DISABLE=1``."""
+
+    def on_train_start(self, trainer, learner):
+        steps = trainer.num_training_batches * trainer.max_epochs
+        self.bar = tqdm(total=steps, initial=trainer.global_step, desc=learner.config.name, unit="step", leave=False, mininterval=1)
+
+    def on_train_batch_end(self, trainer, learner, outputs, batch, batch_idx):
+        self.bar.update()
+
+    def on_validation_end(self, trainer, learner):
+        if learner.history and hasattr(self, "bar"):
+            last = learner.history[-1]
+            self.bar.set_postfix({"loss": f"{last['train_loss']:.3f}", learner.config.select_metric: f"{trainer.callback_metrics['choice']:.3f}"})
+
+    def on_train_end(self, trainer, learner):
+        self.bar.close()

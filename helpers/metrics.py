@@ -1,0 +1,297 @@
+"""Scores of seven-class predictions, with intervals that resample lesions instead of images.
+
+In all functions y is (n,) int, class indices in the order of ``lesions.CLASSES``; p is (n, 7) float, probabilities in
+[0, 1], or (s, n, 7) for s seeds, whose scores (not probabilities) are averaged; groups is (n,), the lesion of each image.
+A score that is undefined is nan. Macro averages run over the classes that occur in y, also inside a resample that has
+lost a rare class: as scikit-learn's ``balanced_accuracy_score`` does, and ``f1_score`` with those classes as ``labels``.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+from statsmodels.stats.multitest import multipletests
+
+from helpers.lesions import CLASSES, LESIONS, MEL
+
+HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "mel_recall", "mel_auc")
+RESAMPLES = 2000
+CHUNK = 250  # resamples at a time: bounds memory, keeps blocks in cache
+K = len(CLASSES)
+
+
+def check(y, p):
+    """Arrays of the right kind, p always (s, n, 7); ValueError on shapes that do not fit or numbers that are no probabilities."""
+    y, p = np.asarray(y, dtype=int), np.asarray(p, dtype=float)
+    p = p[None] if p.ndim == 2 else p
+    if p.ndim != 3 or p.shape[1:] != (len(y), K):
+        raise ValueError(f"p must be (n, {K}) or (seeds, n, {K}) with n = {len(y)}, got {p.shape}")
+    if len(y) == 0 or y.min() < 0 or y.max() >= K:
+        raise ValueError(f"y must hold class indices 0-{K - 1} of at least one image")
+    if not (np.isfinite(p).all() and p.min() >= 0 and p.max() <= 1):
+        raise ValueError("p must hold probabilities in [0, 1]: apply softmax to logits first")
+    return y, p
+
+
+def scores(y, p):
+    """All scores of one prediction table, or their means over seeds.
+
+    Returns
+    -------
+    dict
+        ``accuracy, balanced_accuracy, macro_f1, macro_auc, mel_recall, mel_auc, mel_precision``, and ``recall_<class>``,
+        ``precision_<class>``, ``f1_<class>``, ``auc_<class>`` (one against the rest); fractions in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or numbers that are no probabilities (as in all functions here).
+
+    References
+    ----------
+    Fawcett (2006), An introduction to ROC analysis, Pattern Recognition Letters 27.
+
+    Examples
+    --------
+    >>> s = scores([4, 4, 5], np.eye(7)[[4, 5, 5]])
+    >>> s["mel_recall"], round(s["accuracy"], 3), s["recall_df"]
+    (0.5, 0.667, nan)
+    """
+    y, p = check(y, p)
+    table = table_of(y, p, np.arange(len(y)), np.ones((len(y), 1)))
+    return {name: float(values[0]) for name, values in table.items()}
+
+
+def table_of(y, p, member, draws, keys=None):
+    """Scores (b,) averaged over seeds; ``member`` (n,) is the group of each image, ``draws`` (g, b) float its draws."""
+    per_seed = [weighted(y, one, member, draws, keys) for one in p]
+    unknown = set(keys or ()) - set(per_seed[0])
+    if unknown:
+        raise ValueError(f"no score {', '.join(sorted(unknown))}: choose among {', '.join(per_seed[0])}")
+    return {name: np.mean([table[name] for table in per_seed], axis=0) for name in keys or per_seed[0]}
+
+
+def weighted(y, p, member, draws, keys=None):
+    """As :func:`table_of` for one seed, p (n, 7); areas are computed for the classes that ``keys`` need."""
+    matrix = (tally(y * K + p.argmax(1), member, K * K, len(draws)) @ draws).reshape(K, K, -1)  # (true, called, b)
+    hit, true, called = np.einsum("kkb->kb", matrix), matrix.sum(1), matrix.sum(0)
+    needed = {"macro_auc"} if keys is None else set(keys)
+    area = np.full_like(hit, np.nan)
+    for c, code in enumerate(CLASSES):
+        if needed & ({"macro_auc", f"auc_{code}"} | ({"mel_auc"} if c == MEL else set())):
+            area[c] = auc(y == c, p[:, c], member, draws)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall, precision = hit / true, hit / called
+        f1 = np.where(true > 0, 2 * hit / (true + called), np.nan)
+    out = {"accuracy": hit.sum(0) / true.sum(0), "balanced_accuracy": nanmean(recall), "macro_f1": nanmean(f1),
+           "macro_auc": nanmean(area), "mel_recall": recall[MEL], "mel_auc": area[MEL], "mel_precision": precision[MEL]}
+    for name, values in (("recall", recall), ("precision", precision), ("f1", f1), ("auc", area)):
+        out |= {f"{name}_{code}": values[c] for c, code in enumerate(CLASSES)}
+    return out
+
+
+def tally(rows, member, n_rows, n_groups):
+    """Sparse counts of images by row and group; times ``draws`` (g, b) it counts them in every resample."""
+    return csr_array((np.ones(len(rows)), (rows, member)), shape=(n_rows, n_groups))
+
+
+def nanmean(values):
+    """Mean over the first axis of the defined values; nan where none is."""
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, values, 0).sum(0) / defined.sum(0)
+
+
+def auc(positive, score, member, draws):
+    """Area under the ROC curve in every resample of groups; ties count one half.
+
+    The rarer class's scores cut the line into bins; the other class is counted per bin, then cumulated.
+
+    ``positive`` (n,) bool, ``score`` (n,) float, ``member`` and ``draws`` as above; (b,) float, nan where one class is absent.
+
+    >>> auc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9]), np.arange(3), np.ones((3, 1))).tolist()
+    [0.75]
+    """
+    rare = positive if 2 * positive.sum() <= len(positive) else ~positive
+    cuts, own = np.unique(score[rare], return_inverse=True)
+    # An image below a cut is counted twice from that cut on, a tied one once: half a win, doubled.
+    bins = np.concatenate([np.searchsorted(cuts, score[~rare], side) for side in ("left", "right")])
+    twice = tally(bins, np.tile(member[~rare], 2), len(cuts) + 1, len(draws)) @ draws
+    mass = tally(own, member[rare], len(cuts), len(draws)) @ draws
+    total = mass.sum(0) * twice.sum(0)
+    wins = np.einsum("cb,cb->b", mass, np.cumsum(twice[:-1], axis=0))
+    with np.errstate(invalid="ignore"):
+        return (wins if rare is positive else total - wins) / total
+
+
+def lesion_level(y, p, groups):
+    """One prediction per lesion: the mean probability of its images.
+
+    Returns
+    -------
+    y, p, groups
+        (g,), (g, 7) or (s, g, 7), and (g,) sorted names. A group joined from two diagnoses counts as the more urgent
+        tier of ``lesions.LESIONS``; within a tier, as the first in the order of ``lesions.CLASSES``.
+
+    Examples
+    --------
+    >>> y, p, g = lesion_level([4, 4], [[0, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1, 0]], ["a", "a"])
+    >>> y.tolist(), float(p[0, 4])
+    ([4], 0.5)
+    """
+    single = np.ndim(p) == 2
+    y, p = check(y, p)
+    names, member = index(groups, len(y))
+    mean = np.stack([np.column_stack([np.bincount(member, column) for column in one.T]) for one in p])
+    mean = np.clip(mean / np.bincount(member)[:, None], 0, 1)
+    tier = np.array([LESIONS[code].tier for code in CLASSES])
+    order = np.lexsort((y, -tier[y], member))
+    label = y[order][np.searchsorted(member[order], np.arange(len(names)))]
+    return label, mean[0] if single else mean, names
+
+
+def index(groups, n):
+    """Sorted names of the groups, and each image's position among them."""
+    groups = np.asarray(groups, dtype=str)
+    if groups.shape != (n,):
+        raise ValueError(f"groups must name the lesion of each of the {n} images, got shape {groups.shape}")
+    return np.unique(groups, return_inverse=True)
+
+
+def resample(groups, *, n_resamples=RESAMPLES, seed=0):
+    """How often each group is drawn in each bootstrap resample of groups: (b, g) int32, sorted groups, rows sum to g.
+
+    Examples
+    --------
+    >>> int(resample(["b", "a", "a"], n_resamples=1).sum())
+    2
+    """
+    size = len(np.unique(np.asarray(groups, dtype=str)))
+    rng = np.random.default_rng(seed)
+    counts = np.empty((n_resamples, size), dtype=np.int32)
+    for row in counts:
+        row[:] = np.bincount(rng.integers(size, size=size), minlength=size)
+    return counts
+
+
+def bootstrap(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=None):
+    """Scores under resampled lesions (cluster bootstrap).
+
+    Returns
+    -------
+    dict of (b,) arrays
+        By name of :func:`scores`, only those in ``keys`` if given. The same seed and groups give the same resamples, so
+        that differences of two calls are paired.
+
+    References
+    ----------
+    Field & Welsh (2007), Bootstrapping clustered data, JRSS B 69.
+
+    Examples
+    --------
+    >>> bootstrap([4, 5], np.eye(7)[[4, 4]], ["a", "b"], n_resamples=3, keys=["mel_recall"])["mel_recall"].shape
+    (3,)
+    """
+    y, p = check(y, p)
+    member = index(groups, len(y))[1]
+    counts = resample(groups, n_resamples=n_resamples, seed=seed)
+    blocks = (np.ascontiguousarray(counts[start : start + CHUNK].T, dtype=float) for start in range(0, n_resamples, CHUNK))
+    parts = [table_of(y, p, member, draws, keys) for draws in blocks]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def interval(draws, *, level=0.95):
+    """Percentile interval of bootstrap draws (b,), undefined resamples left out; (nan, nan) where none is defined."""
+    draws = np.asarray(draws)[np.isfinite(draws)]
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if len(draws) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def summary(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level=0.95):
+    """Headline scores with lesion-clustered intervals, at image level and (prefix ``lesion_``) at lesion level.
+
+    Returns
+    -------
+    dict
+        name -> ``{"value", "low", "high", "n"}``; n counts the images or lesions that the score divides by: the class's
+        own for a recall, all of them otherwise.
+
+    Examples
+    --------
+    >>> summary([4, 4, 5], np.eye(7)[[4, 5, 5]], ["a", "a", "b"])["lesion_mel_recall"]["n"]
+    1
+    """
+    out, classes = {}, {"mel_recall": MEL} | {f"recall_{code}": c for c, code in enumerate(CLASSES)}
+    for prefix, (labels, probabilities, clusters) in {"": (y, p, groups), "lesion_": lesion_level(y, p, groups)}.items():
+        value = scores(labels, probabilities)
+        draws = bootstrap(labels, probabilities, clusters, n_resamples=n_resamples, seed=seed, keys=keys)
+        for key in keys:
+            low, high = interval(draws[key], level=level)
+            n = int((np.asarray(labels) == classes[key]).sum()) if key in classes else len(labels)
+            out[prefix + key] = dict(value=value[key], low=low, high=high, n=n)
+    return out
+
+
+def per_class(y, p, groups=None, *, n_resamples=RESAMPLES, seed=0, level=0.95):
+    """Recall, precision, F1 and AUC of every class: one row per class, ``dx, images, lesions, recall, recall_low, ...``.
+
+    Without groups there are no intervals, and no column ``lesions``.
+    """
+    value, rows = scores(y, p), []
+    draws = {} if groups is None else bootstrap(y, p, groups, n_resamples=n_resamples, seed=seed)
+    for c, code in enumerate(CLASSES):
+        own = np.asarray(y) == c
+        row = dict(dx=code, images=int(own.sum())) | (dict(lesions=len(set(np.asarray(groups)[own]))) if draws else {})
+        for name in ("recall", "precision", "f1", "auc"):
+            row[name] = value[f"{name}_{code}"]
+            if draws:
+                row[f"{name}_low"], row[f"{name}_high"] = interval(draws[f"{name}_{code}"], level=level)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def confusion(y, p):
+    """(7, 7) int counts of one prediction table, p (n, 7): rows are true classes, columns the most probable ones."""
+    y, p = check(y, p)
+    if len(p) > 1:
+        raise ValueError(f"confusion counts one run, got p of {len(p)} seeds: pass p[0], or sum over seeds")
+    return np.bincount(y * K + p[0].argmax(1), minlength=K * K).reshape(K, K)
+
+
+def compare(y, p, p_base, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level=0.95):
+    """Paired differences of two arms (p minus p_base) on the same images, lesions resampled together.
+
+    Returns
+    -------
+    dict
+        name -> ``{"value", "low", "high", "n", "p"}``; p is two-sided, twice the share of resamples on the rarer side of
+        zero, never below 2 / (b + 1). Correct several of them with :func:`holm`.
+    """
+    value, base = scores(y, p), scores(y, p_base)
+    one, two = (bootstrap(y, arm, groups, n_resamples=n_resamples, seed=seed, keys=keys) for arm in (p, p_base))
+    out = {}
+    for key in keys:
+        difference = (one[key] - two[key])[np.isfinite(one[key] - two[key])]
+        low, high = interval(difference, level=level)
+        tail = min((difference <= 0).sum(), (difference >= 0).sum()) + 1
+        chance = float(min(1.0, 2 * tail / (len(difference) + 1))) if len(difference) else np.nan
+        out[key] = dict(value=value[key] - base[key], low=low, high=high, n=len(y), p=chance)
+    return out
+
+
+def holm(p_values):
+    """Holm-corrected p values of one family of comparisons; nan stays nan and does not count.
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, np.nan]).tolist()
+    [0.02, 0.04, nan]
+    """
+    p_values = np.array(p_values, dtype=float)
+    defined = np.isfinite(p_values)
+    if defined.any():
+        p_values[defined] = multipletests(p_values[defined], method="holm")[1]
+    return p_values

@@ -1,0 +1,116 @@
+"""Figures: every function draws on the axes it is given and returns them; saving is for ``results``."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from helpers.lesions import CLASSES, LESIONS
+
+TEXT_WIDTH = 6.3  # inches, the report's
+COLOURS = dict(zip(CLASSES, sns.color_palette("colorblind", 7), strict=True))
+INK = "#30475e"
+
+
+def style():
+    """House style: vector-friendly fonts, light grid, sizes for the report's text width."""
+    sns.set_theme(context="paper", style="whitegrid", font="DejaVu Sans", rc={
+        "figure.dpi": 110, "savefig.bbox": "tight", "pdf.fonttype": 42, "axes.titlesize": "medium", "axes.edgecolor": "0.4",
+        "figure.constrained_layout.use": True, "legend.frameon": False, "image.cmap": "cividis"})
+
+
+def canvas(columns=1, *, rows=1, height=2.6, width=TEXT_WIDTH, **options):
+    """Figure and axes at the report's text width; height in inches for each row."""
+    return plt.subplots(rows, columns, figsize=(width, height * rows), **options)
+
+
+def class_counts(frame, *, ax):
+    """Images and lesions per diagnosis on a logarithmic axis, each bar with its count."""
+    counts = frame.groupby("dx").agg(images=("image_id", "size"), lesions=("lesion_id", "nunique")).loc[list(CLASSES)]
+    y = np.arange(len(counts))
+    for shift, column, colour, hatch in ((-0.2, "images", INK, ""), (0.2, "lesions", "#c9d6df", "//")):
+        ax.barh(y + shift, counts[column], height=0.38, color=colour, hatch=hatch, edgecolor=INK, label=column)
+        for at, value in zip(y + shift, counts[column], strict=True):
+            ax.text(value * 1.05, at, f"{value:,}", va="center", fontsize="x-small")
+    ax.set(xscale="log", xlabel="count (logarithmic)", xlim=(None, counts.to_numpy().max() * 2.2))
+    ax.set(yticks=y, yticklabels=[LESIONS[code].name for code in counts.index])
+    ax.invert_yaxis()
+    ax.legend(loc="lower right")
+    return ax
+
+
+def share_by(frame, column, *, ax, order=None):
+    """Diagnoses within each value of a column, as a heat map of row percentages with n."""
+    table = pd.crosstab(frame[column], frame["dx"]).reindex(columns=list(CLASSES), fill_value=0)
+    table = table.loc[order] if order is not None else table
+    share = 100 * table.div(table.sum(axis=1), axis=0)
+    sns.heatmap(share, annot=True, fmt=".0f", cmap="cividis", vmin=0, vmax=100, cbar=False, ax=ax, annot_kws={"fontsize": "x-small"})
+    ax.set(xlabel="diagnosis", ylabel="", title="% of each row")
+    ax.set_yticklabels([f"{name} (n={n:,})" for name, n in table.sum(axis=1).items()], rotation=0)
+    return ax
+
+
+def ages(frame, *, ax):
+    """Age distribution of every diagnosis, as boxes in years."""
+    sns.boxplot(frame, x="age", y="dx", order=list(CLASSES), color="#c9d6df", fliersize=1.5, linewidth=0.8, ax=ax)
+    ax.set(xlabel="age (years)", ylabel="diagnosis")
+    return ax
+
+
+def mean_colours(frame, measured, *, ax):
+    """Mean red against mean blue of every image; the class means as labelled points."""
+    ax.scatter(measured["red"], measured["blue"], s=2, color="0.75", rasterized=True)
+    for code in CLASSES:
+        own = measured[(frame["dx"] == code).to_numpy()]
+        ax.scatter(own["red"].mean(), own["blue"].mean(), s=40, color=COLOURS[code], edgecolor="black", zorder=3)
+        ax.annotate(code, (own["red"].mean(), own["blue"].mean()), xytext=(4, 4), textcoords="offset points", fontsize="small", weight="bold")
+    ax.set(xlabel="mean red (0-1)", ylabel="mean blue (0-1)")
+    return ax
+
+
+def gallery(images, titles, *, columns=7, width=9.0):
+    """A figure of (h, w, 3) images with short titles, row by row."""
+    rows = -(-len(images) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(width, rows * width / columns * 0.95), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        ax.imshow(image)
+        ax.set_title(title, fontsize="x-small")
+    return fig
+
+
+def learning_curves(histories, *, axes, metric):
+    """Training loss, and the select-role score that chooses the epoch, one line per seed; the chosen epoch is marked."""
+    for seed, history in histories.items():
+        style_of = dict(marker="o", markersize=3, label=f"seed {seed}")
+        axes[0].plot(history["epoch"] + 1, history["train_loss"], **style_of)
+        line = axes[1].plot(history["epoch"] + 1, history[f"select_{metric}"], **style_of)[0]
+        best = history.loc[history[f"select_{metric}"].idxmax()]
+        axes[1].plot(best["epoch"] + 1, best[f"select_{metric}"], marker="o", markersize=9, fillstyle="none", color=line.get_color())
+    axes[0].set(xlabel="epoch", ylabel="training loss (nats)")
+    axes[1].set(xlabel="epoch", ylabel=f"{metric.replace('_', ' ')} on select")
+    axes[1].legend()
+    return axes
+
+
+def confusion(matrix, *, ax):
+    """Confusion matrix: colour is the share of the true class, the number the count of images."""
+    matrix = np.asarray(matrix)
+    share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    sns.heatmap(share, annot=matrix, fmt="d", cmap="Greys", vmin=0, vmax=1, xticklabels=CLASSES, yticklabels=CLASSES, linewidths=0.4,
+                cbar_kws={"label": "share of the true class"}, annot_kws={"fontsize": "small"}, ax=ax)
+    ax.set(xlabel="predicted", ylabel="reference diagnosis")
+    return ax
+
+
+def intervals(table, *, ax, reference=None):
+    """Points with 95 % intervals, one row each; ``table`` has an index of names and columns value, low, high."""
+    y = np.arange(len(table))
+    error = [table["value"] - table["low"], table["high"] - table["value"]]
+    ax.errorbar(table["value"], y, xerr=error, fmt="o", color=INK, capsize=3, markersize=4)
+    if reference is not None:
+        ax.axvline(reference, color="0.4", linestyle="--", linewidth=1)
+    ax.set(yticks=y, yticklabels=table.index, ylim=(len(table) - 0.5, -0.5))
+    ax.grid(axis="y", visible=False)
+    return ax

@@ -1,0 +1,159 @@
+"""Finished runs: their keys, their predictions, and where both are kept."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers import data, paths, presets, splits, weights
+from helpers.lesions import PROBABILITIES
+
+# Raise by hand when the mathematics of training changes: finished runs then count as stale.
+RECIPE = 1
+COLUMNS = ("image_id", "group", "role", "dx", *PROBABILITIES)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes
+    ----------
+    config : TrainConfig
+    key : dict
+        What decided the run: settings, recipe and the sha256 of split, data and weights.
+    predictions : DataFrame
+        ``image_id, group, role, dx, p_<class>`` for select, calibrate and test; probabilities in [0, 1].
+    history : DataFrame
+        One row per epoch: losses, learning rate, seconds, scores on the select role.
+    device : str
+    file : Path
+        Where the predictions were read from.
+    """
+
+    config: presets.TrainConfig
+    key: dict
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+    device: str
+    file: Path
+
+    def role(self, name):
+        """Predictions of one role as ``(frame, y, p)``: y (n,) class indices, p (n, 7) probabilities."""
+        part = self.predictions[self.predictions["role"] == name].reset_index(drop=True)
+        y = part["dx"].map({c.removeprefix("p_"): i for i, c in enumerate(PROBABILITIES)}).to_numpy()
+        return part, y, part[list(PROBABILITIES)].to_numpy()
+
+
+def folder(config):
+    """Ignored folder in which a run is trained."""
+    return paths.RUNS / config.preset / config.name
+
+
+def published_file(config):
+    """Committed predictions of a run; the sidecar has the suffix ``.json`` instead of ``.csv.gz``."""
+    return paths.PREDICTIONS / config.preset / f"{config.name}.csv.gz"
+
+
+def same_key(saved, wanted):
+    """Whether a finished run may stand for a wanted one; None in either (data or weights absent) is taken on trust."""
+    return set(saved) == set(wanted) and all(
+        saved[part] == wanted[part] or (part in ("data", "weights") and None in (saved[part], wanted[part])) for part in saved
+    )
+
+
+def differing(saved, wanted):
+    """Names of the parts in which two keys differ."""
+    return [part for part in wanted if not same_key({part: saved.get(part)}, {part: wanted[part]})]
+
+
+def write_atomic(file, content):
+    """Write bytes under a temporary name and rename, so that no reader ever sees half a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, file)
+
+
+def save(file, *, config, key, predictions, history, device, started_from):
+    """Write predictions (5 decimals) and their sidecar; the sidecar comes last and makes the run count as finished."""
+    table = predictions[list(COLUMNS)].copy()
+    table[list(PROBABILITIES)] = table[list(PROBABILITIES)].astype(float).round(5)
+    text = table.to_csv(index=False, float_format="%.5f", lineterminator="\n").encode()
+    write_atomic(file, gzip.compress(text, mtime=0))
+    sidecar = dict(config=asdict(config), key=key, device=device, weights=started_from, predictions_sha256=hashlib.sha256(text).hexdigest(),
+                   history=json.loads(history.to_json(orient="records", double_precision=6)))
+    write_atomic(sidecar_file(file), (json.dumps(sidecar, indent=1) + "\n").encode())
+
+
+def sidecar_file(file):
+    """Path of the JSON beside a predictions file."""
+    return file.with_name(file.name.removesuffix(".csv.gz") + ".json")
+
+
+def load(file, config):
+    """Read a finished run, or None where there is none.
+
+    Raises
+    ------
+    ValueError
+        Predictions that are not the ones their sidecar describes.
+    """
+    if not (file.is_file() and sidecar_file(file).is_file()):
+        return None
+    about = json.loads(sidecar_file(file).read_text())
+    text = gzip.decompress(file.read_bytes())
+    if hashlib.sha256(text).hexdigest() != about["predictions_sha256"]:
+        raise ValueError(f"{paths.relative(file)} is not the file its sidecar describes: restore it with git, or delete both to train again")
+    predictions = pd.read_csv(io.BytesIO(text), dtype={"image_id": str, "group": str})
+    return Run(config, about["key"], predictions, pd.DataFrame(about["history"]), about["device"], file)
+
+
+def key(config):
+    """What decides a run: settings, recipe, and the content of split, data and weights (None where absent)."""
+    try:
+        content = data.fingerprint(config.source)
+    except FileNotFoundError:
+        content = None
+    return dict(settings=config.settings(), recipe=RECIPE, split=splits.sha256(config.source), data=content,
+                weights=weights.sha256(config))
+
+
+def finished(config, *, published=False):
+    """The run, if it is published or (unless only ``published`` ones count) was trained here with the same key; else None."""
+    wanted = key(config)
+    for file in (published_file(config), folder(config) / "predictions.csv.gz")[: 1 if published else 2]:
+        run = load(file, config)
+        if run and same_key(run.key, wanted):
+            return run
+    return None
+
+
+def publish(run):
+    """Copy a finished run to ``data/predictions/<preset>``, to be committed."""
+    target = published_file(run.config)
+    for source, copy in ((run.file, target), (sidecar_file(run.file), sidecar_file(target))):
+        if source != copy:
+            write_atomic(copy, source.read_bytes())
+    return target
+
+
+def stack(runs, role):
+    """Stack several seeds of one arm: ``(frame, y, p)`` with p (s, n, 7).
+
+    Raises
+    ------
+    ValueError
+        The runs do not share their images.
+    """
+    frame, y, _ = runs[0].role(role)
+    parts = [run.role(role) for run in runs]
+    if any(not part[0]["image_id"].equals(frame["image_id"]) for part in parts):
+        raise ValueError("these runs predict different images: compare runs of one fold and one split")
+    return frame, y, np.stack([part[2] for part in parts])

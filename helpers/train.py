@@ -1,0 +1,218 @@
+"""Training that knows by itself whether to start, to resume or to do nothing: ``fit(config)``."""
+
+import argparse
+import fcntl
+import json
+import logging
+import os
+import shutil
+import warnings
+from contextlib import contextmanager
+
+import lightning as L
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+
+from helpers import data, losses, models, paths, presets, runs, simple, splits
+from helpers.learner import AtomicCheckpoints, Learner, Progress
+from helpers.lesions import CLASSES, MEL, PROBABILITIES
+
+QUICK_THREADS = 2
+
+
+def fit(config, *, stop_after=None):
+    """Train a configuration, or resume it, or load it where it is finished.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    stop_after : int, optional
+        Leave after this many epochs of the planned ones, as an interruption would (for tests).
+
+    Returns
+    -------
+    Run
+        With the predictions for select, calibrate and test; None when ``stop_after`` left it unfinished.
+
+    Raises
+    ------
+    RuntimeError
+        Another process is training the same run.
+    FileNotFoundError, ValueError
+        Data, split or weights that are absent or wrong, before training starts.
+    """
+    run = runs.finished(config)
+    if run:
+        return run
+    home = runs.folder(config)
+    with lock(home.with_name(home.name + ".lock"), config.name):
+        run = runs.finished(config)
+        if run:
+            return run
+        wanted = runs.key(config)
+        set_aside(home, wanted)
+        return train(config, home, wanted, stop_after)
+
+
+@contextmanager
+def lock(file, name):
+    """Hold a run for this process; the lock ends with the process, however it ends."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RuntimeError(f"another process is training {name}: wait for it to finish, or stop it") from None
+        yield
+
+
+def set_aside(home, wanted):
+    """Move a run with another key out of the way, and mark the folder with the wanted key; nothing is deleted."""
+    mark = home / "key.json"
+    saved = json.loads(mark.read_text()) if mark.is_file() else None
+    if saved and not runs.same_key(saved, wanted):
+        old = next(p for p in (home.with_name(f"{home.name}.old{i}") for i in range(1000)) if not p.exists())
+        print(f"{paths.relative(home)} holds a run with another {' and '.join(runs.differing(saved, wanted))}: kept as {old.name}, training anew.")
+        shutil.move(home, old)
+    runs.write_atomic(mark, json.dumps(wanted).encode())
+
+
+def table(config):
+    """Metadata joined with group and role, row i belonging to image i of the array."""
+    frame = data.load_metadata(config.source)
+    split = splits.read(config.source)
+    missing = set(frame["image_id"]) - set(split["image_id"])
+    if missing:
+        raise ValueError(f"the split of {config.source} lacks {len(missing)} images, {min(missing)} among them: run make split")
+    split = split.assign(role=splits.roles(split, config.fold)).drop(columns="part")
+    return frame.merge(split, on="image_id", how="left", validate="one_to_one")
+
+
+def training_rows(frame, *, leak=False, seed=0):
+    """Rows to train on; with ``leak``, siblings of test images take the place of as many train images of their class.
+
+    Every test group keeps its first image as a probe, so that both kinds of training are judged on the same probes.
+    """
+    rows = np.flatnonzero(frame["role"] == "train")
+    if not leak:
+        return rows
+    test = frame[frame["role"] == "test"]
+    siblings = test[test.duplicated("group")]
+    generator, out = np.random.default_rng(seed), set()
+    for dx, n in siblings["dx"].value_counts().sort_index().items():
+        same = rows[(frame["dx"].to_numpy()[rows] == dx)]
+        out.update(generator.choice(same, size=n, replace=False))
+    return np.sort(np.concatenate([[r for r in rows if r not in out], siblings.index])).astype(int)
+
+
+def train(config, home, wanted, stop_after):
+    """One training, from its last checkpoint where there is one."""
+    frame = table(config)
+    rows = training_rows(frame, leak=config.leak, seed=config.seed)
+    if config.backbone in simple.BACKBONES:
+        return write(config, home, wanted, frame, simple.probabilities(config, frame, rows), device="cpu", started_from="none")
+    learner = make_learner(config, frame, rows)
+    trainer = make_trainer(config, home, stop_after or config.epochs)
+    last = home / "last.ckpt"
+    trainer.fit(learner, ckpt_path=last if last.is_file() else None, weights_only=True)
+    if stop_after and stop_after < config.epochs:
+        return None
+    keep_best_weights(home)
+    out = predict_all(config, learner, home, frame)
+    run = write(config, home, wanted, frame, out, device=describe(trainer.strategy.root_device),
+                started_from=learner.classifier.weights, history=pd.DataFrame(learner.history))
+    for name in ("last.ckpt", "best.ckpt"):
+        (home / name).unlink(missing_ok=True)
+    return run
+
+
+def make_learner(config, frame, rows):
+    """The Lightning module of a configuration, seeded, with its data and its loss."""
+    if config.preset == "quick":
+        torch.set_num_threads(QUICK_THREADS)
+    target = frame["dx"].map(CLASSES.index).to_numpy()
+    counts = np.bincount(target[rows], minlength=len(CLASSES))
+    weights = losses.class_weights(counts, kind=config.class_weight, mel=MEL, mel_weight=config.mel_weight)
+    loss = losses.loss_function(config.loss, counts=counts, weights=weights, label_smoothing=config.label_smoothing)
+    torch.manual_seed(config.seed)
+    classifier = models.create(config)
+    images = data.load_images(config.source, config.cache_size)
+    select = np.flatnonzero(frame["role"] == "select")
+    return Learner(config, classifier, images, target, train_rows=rows, select_rows=select, loss=loss)
+
+
+def make_trainer(config, home, epochs):
+    """Quiet Lightning trainer: atomic checkpoints of the last and the best epoch, averaged weights, one progress bar."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+    best = ModelCheckpoint(home, filename="best", monitor="choice", mode="max", save_last=True, enable_version_counter=False)
+    average = [EMAWeightAveraging(decay=config.ema)] if config.ema else []
+    cuda = torch.cuda.is_available()
+    return L.Trainer(
+        max_epochs=epochs, accelerator="auto", devices=1, precision="bf16-mixed" if cuda else "32-true", plugins=[AtomicCheckpoints()],
+        callbacks=[*average, best, Progress()], logger=False, enable_progress_bar=False, enable_model_summary=False,
+        num_sanity_val_steps=0, log_every_n_steps=10**9, gradient_clip_val=1.0,
+    )
+
+
+def describe(device):
+    """Name of a device for the records."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def keep_best_weights(home):
+    """Write the network of the best epoch as ``weights.pt``."""
+    state = torch.load(home / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+    torch.save({k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}, home / "weights.part")
+    os.replace(home / "weights.part", home / "weights.pt")
+
+
+def predict_all(config, learner, home, frame):
+    """(n, 7) probabilities of the best epoch; rows of the train role stay nan."""
+    classifier = load_weights(learner.classifier, home)
+    rows = np.flatnonzero(frame["role"] != "train")
+    images = learner.images.cpu().numpy() if torch.is_tensor(learner.images) else learner.images
+    logits = models.predict(classifier, images, rows, size=config.image_size, device=learner.device)
+    out = np.full((len(frame), len(CLASSES)), np.nan)
+    out[rows] = torch.from_numpy(logits).double().softmax(1).numpy()
+    return out
+
+
+def write(config, home, wanted, frame, probabilities, *, device, started_from, history=None):
+    """Write the predictions for select, calibrate and test, and read the run back."""
+    history = pd.DataFrame() if history is None else history
+    predictions = frame[["image_id", "group", "role", "dx"]].copy()
+    predictions[list(PROBABILITIES)] = probabilities
+    predictions = predictions[predictions["role"] != "train"]
+    history.to_csv(home / "history.csv", index=False)
+    file = home / "predictions.csv.gz"
+    runs.save(file, config=config, key=wanted, predictions=predictions, history=history, device=device, started_from=started_from)
+    return runs.load(file, config)
+
+
+def load_weights(classifier, home):
+    """Put the weights of a finished run into a classifier."""
+    classifier.network.load_state_dict(torch.load(home / "weights.pt", map_location="cpu", weights_only=True))
+    return classifier
+
+
+def main(arguments=None):
+    """``python -m helpers.train course --arms baseline focal --seeds 0 1``: train what is missing, one run after another."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.train", description="Train the missing runs of a preset.")
+    parser.add_argument("preset", choices=list(presets.PRESETS))
+    parser.add_argument("--arms", nargs="+", default=["baseline"], choices=list(presets.ARMS))
+    parser.add_argument("--seeds", nargs="+", type=int, help="the preset's own where left out")
+    parser.add_argument("--folds", nargs="+", type=int, default=[0])
+    parser.add_argument("--publish", action="store_true", help="copy predictions to data/predictions")
+    options = parser.parse_args(arguments)
+    for arm in options.arms:
+        for seed in options.seeds or presets.seeds(options.preset, arm):
+            for fold in options.folds:
+                run = fit(presets.configure(options.preset, arm, seed=seed, fold=fold))
+                print(f"{run.config.name}: {paths.relative(runs.publish(run) if options.publish else run.file)}")
+
+
+if __name__ == "__main__":
+    main()
