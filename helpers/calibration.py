@@ -14,7 +14,6 @@ from helpers.metrics import check
 
 K = len(CLASSES)
 TINY = 5e-6  # half the last decimal of a predictions file: log(0) is never taken
-RIDGE = 1e-4  # pull of vector scaling towards doing nothing; it matters only for classes with a handful of images
 
 
 def apply_scaling(p, scaling):
@@ -40,16 +39,15 @@ def fit_temperature(y, p):
     >>> fit_temperature([4, 5, 5, 5], sure)["temperature"] > 1
     True
     """
-    scaling = fit(y, p, lambda x: (np.repeat(np.exp(x[0]), K), np.zeros(K)), lambda x, a, b: [a.sum() * np.exp(x[0])], np.zeros(1), 0)
+    unpack = lambda x: (np.repeat(np.exp(x[0]), K), np.zeros(K))  # noqa: E731
+    scaling = fit(y, p, unpack, lambda x, a, b: [a.sum() * np.exp(x[0])], np.zeros(1), 0)
     return scaling | {"temperature": float(1 / scaling["slope"][0])}
 
 
 def fit_vector(y, p):
     """A slope and a bias per class, on log probabilities: dict of ``slope`` (7,) and ``bias`` (7,), the bias's mean 0.
 
-    References
-    ----------
-    Guo et al. (2017), On calibration of modern neural networks, ICML.
+    As Guo et al. (2017), with a standard normal prior around doing nothing, which holds back classes of few images.
 
     Examples
     --------
@@ -58,7 +56,7 @@ def fit_vector(y, p):
     True
     """
     start = np.concatenate([np.ones(K), np.zeros(K)])
-    scaling = fit(y, p, lambda x: (x[:K], x[K:]), lambda x, a, b: np.concatenate([a, b]), start, RIDGE)
+    scaling = fit(y, p, lambda x: (x[:K], x[K:]), lambda x, a, b: np.concatenate([a, b]), start, 0.5 / len(y))
     return scaling | {"bias": scaling["bias"] - scaling["bias"].mean()}
 
 
@@ -102,7 +100,7 @@ def prior_shift(p, *, trained, target):
     """
     p, trained, target = (np.asarray(a, dtype=float) for a in (p, trained, target))
     if trained.shape != (K,) or target.shape != (K,) or trained.min() <= 0 or target.min() < 0 or target.sum() == 0:
-        raise ValueError(f"trained must be {K} shares above 0 and target {K} shares of at least 0, in the order {' '.join(CLASSES)}")
+        raise ValueError(f"trained must be {K} shares above 0, target {K} of at least 0, in the order {' '.join(CLASSES)}")
     odds = p * target / trained
     total = odds.sum(-1, keepdims=True)
     return np.where(total > 0, odds, target) / np.where(total > 0, total, target.sum())
@@ -138,13 +136,13 @@ def reliability(hit, confidence, *, bins=15):
     hit, confidence = np.asarray(hit, dtype=float), np.asarray(confidence, dtype=float)
     edges = np.quantile(confidence, np.arange(1, bins) / bins, method="inverted_cdf")
     frame = pd.DataFrame(dict(bin=np.searchsorted(edges, confidence), said=confidence, observed=hit))
-    return frame.groupby("bin").agg(said=("said", "mean"), observed=("observed", "mean"), n=("said", "size")).reset_index(drop=True)
+    return frame.groupby("bin").mean().assign(n=frame["bin"].value_counts()).reset_index(drop=True)
 
 
 def ece(hit, confidence, *, bins=15):
     """Expected calibration error on adaptive bins, in [0, 1]: mean gap between said and observed, weighted by count.
 
-    It is above 0 even for perfect calibration, more so with few images a bin: compare only at equal n and bins.
+    Above 0 even for perfect calibration, more so with few images a bin: compare only at equal n and bins.
 
     Examples
     --------
@@ -173,14 +171,13 @@ def conformal_cut(y, p, *, miss, by_class=False):
     Parameters
     ----------
     miss : float
-        Accepted share of sets without the true class, in (0, 1).
-    by_class : bool
-        Promise it for every class instead of on average. A class with fewer than 1 / miss - 1 images is always kept.
+        Accepted share of sets without the true class, in (0, 1): on average, or for every class where ``by_class``.
 
     Returns
     -------
-    (7,) float array, -inf where a class is always kept; p (n, 7) is in the set where ``p >= cut``
-        The promise counts images as exchangeable: several images of one lesion make it looser than it says.
+    (7,) float array; the set of an image holds the classes where ``p >= cut``
+        -inf, always kept, for a class with fewer than 1 / miss - 1 images. The promise takes images as exchangeable, which
+        several images of one lesion are not.
 
     References
     ----------
@@ -212,18 +209,16 @@ def set_table(y, p, cut):
     kept = p[0] >= cut
     frame = pd.DataFrame(dict(dx=np.array(CLASSES)[y], coverage=kept[np.arange(len(y)), y], size=kept.sum(1)))
     frame = pd.concat([frame, frame.assign(dx="all")]).assign(empty=lambda f: f["size"] == 0)
-    rows = frame.groupby("dx").agg(n=("size", "size"), coverage=("coverage", "mean"), size=("size", "mean"), empty=("empty", "mean"))
-    return rows.reindex([*CLASSES, "all"]).assign(n=lambda f: f["n"].fillna(0).astype(int)).reset_index()
+    rows = frame.groupby("dx").mean().reindex([*CLASSES, "all"])
+    rows.insert(0, "n", frame["dx"].value_counts().reindex(rows.index, fill_value=0))
+    return rows.reset_index()
 
 
 def risk_coverage(hit, confidence):
     """Error among the cases that are kept when the least sure ones are referred to a human.
 
     Frame of ``confidence`` (keep at least this), ``coverage`` (share kept), ``risk`` (share of errors among them).
-
-    References
-    ----------
-    Geifman & El-Yaniv (2017), Selective classification for deep neural networks, NeurIPS.
+    From Geifman & El-Yaniv (2017), Selective classification for deep neural networks, NeurIPS.
 
     Examples
     --------
@@ -238,10 +233,7 @@ def risk_coverage(hit, confidence):
 def decide(p, cost):
     """Class with the least expected cost: (n,) int for p (n, 7), (s, n) for (s, n, 7).
 
-    Parameters
-    ----------
-    cost : (7, 7) float
-        Row: true class, column: called class; the probabilities must be calibrated for it to mean anything.
+    ``cost`` (7, 7) float has true classes as rows and called ones as columns; the probabilities must be calibrated.
 
     References
     ----------

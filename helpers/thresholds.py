@@ -7,9 +7,9 @@ lesion of each image. Melanoma is called when ``p_mel >= threshold``. Choose on 
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_curve
 
-from helpers.metrics import RESAMPLES, index, interval, resample
+from helpers.metrics import RESAMPLES, index, interval, resample, tally
 
 PREVALENCES = (0.01, 0.05, 0.11)  # rare, uncommon, and as in HAM10000
 NOBODY = float(np.nextafter(1, 2))  # the threshold above every probability
@@ -30,7 +30,7 @@ def check(is_mel, p_mel):
 def fraction(value, name):
     """ValueError unless a number lies in (0, 1]."""
     if not 0 < value <= 1:
-        raise ValueError(f"{name} must be a fraction in (0, 1], got {value:g}: did you mean {min(abs(value) / 100, 1):.2f}?")
+        raise ValueError(f"{name} must be a fraction in (0, 1], got {value:g}" + f": did you mean {value / 100:g}?" * (value > 1))
 
 
 def per_seed(choose, is_mel, p_mel):
@@ -66,17 +66,12 @@ def for_sensitivity(is_mel, p_mel, *, target):
     >>> for_sensitivity([0, 0, 1, 1], [.1, .6, .4, .9], target=1.0)
     0.4
     """
-    fraction(target, "target")
-    # The small allowance keeps 0.07 * 100 at 7 melanomas, whatever binary fractions say.
+    fraction(target, "target")  # below, a small allowance keeps 0.07 * 100 at 7 melanomas, whatever binary fractions say
     return per_seed(lambda mel, p: np.sort(p[mel])[::-1][int(np.ceil(target * mel.sum() - 1e-9)) - 1], is_mel, p_mel)
 
 
 def youden(is_mel, p_mel):
-    """Threshold with the largest sensitivity + specificity - 1, the highest among equals: float or (s,) array.
-
-    References
-    ----------
-    Youden (1950), Index for rating diagnostic tests, Cancer 3.
+    """Threshold with the largest sensitivity + specificity - 1 (Youden 1950), the highest among equals: float or (s,) array.
 
     Examples
     --------
@@ -114,11 +109,15 @@ def cost_ratio(is_mel, p_mel, *, ratio, prevalence=None):
     return per_seed(cheapest, is_mel, p_mel)
 
 
-def rates(is_mel, p, cuts, groups, *, n_resamples=RESAMPLES, seed=0):
-    """Sensitivity, false-positive rate (b + 1, t) and prevalence (b + 1, 1) of cuts (t,): row 0 as seen, the others resampled."""
-    member = index(groups, len(is_mel))[1]
+def lots(groups, n, n_resamples, seed):
+    """Group of each image (n,) and draws of each group (b + 1, g): row 0 as seen, the others resampled."""
     counts = resample(groups, n_resamples=n_resamples, seed=seed)
-    counts = np.vstack([np.ones_like(counts[:1]), counts]).astype(float)
+    return index(groups, n)[1], np.vstack([np.ones_like(counts[:1]), counts]).astype(float)
+
+
+def rates(is_mel, p, cuts, groups, *, n_resamples=RESAMPLES, seed=0):
+    """Sensitivity, false-positive rate (b + 1, t) and prevalence (b + 1, 1) of cuts (t,); row 0 is without resampling."""
+    member, counts = lots(groups, len(is_mel), n_resamples, seed)
     called = np.column_stack([p[:, None] >= np.asarray(cuts), np.ones(len(p))])
     hits, alarms = np.zeros((2, counts.shape[1], called.shape[1]))
     np.add.at(hits, member[is_mel], called[is_mel])
@@ -146,10 +145,6 @@ def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES
         a prevalence of 5 %, ``ppv_5``, ``npv_5`` and ``nnb_5`` (biopsies for each melanoma found, 1 / PPV). The interval
         holds the threshold fixed. nan where nothing is called.
 
-    References
-    ----------
-    Altman & Bland (1994), Diagnostic tests 2: predictive values, BMJ 309.
-
     Examples
     --------
     >>> got = operating_point([0, 0, 1, 1], [.1, .6, .4, .9], 0.4, groups=list("abcd"), prevalences=[0.5])
@@ -157,8 +152,7 @@ def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES
     (1.0, 0.5, 1.5)
     """
     is_mel, rows = check(is_mel, p_mel)
-    cuts = np.broadcast_to(threshold, len(rows))
-    parts = []
+    cuts, parts = np.broadcast_to(threshold, len(rows)), []
     for p, cut in zip(rows, cuts, strict=True):
         sensitivity, alarm, _ = rates(is_mel, p, [cut], groups, n_resamples=n_resamples, seed=seed)
         parts.append(predictive(sensitivity[:, 0], alarm[:, 0], prevalences))
@@ -172,7 +166,7 @@ def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES
 
 
 def predictive(sensitivity, alarm, prevalences):
-    """Bayes' rule at several prevalences: dict of arrays like the two rates, sensitivity and false-positive rate."""
+    """Bayes' rule (Altman & Bland 1994, BMJ 309) at several prevalences: dict of arrays like sensitivity and alarm rate."""
     out = {"sensitivity": sensitivity, "specificity": 1 - alarm}
     for share in prevalences:
         fraction(share, "prevalence")
@@ -218,15 +212,11 @@ def band(draws, level, *, name, **axis):
     return pd.DataFrame({**axis, name: draws[0], "low": low, "high": high})
 
 
-def partial_auc(is_mel, p_mel, groups, *, above=0.8, level=0.95, n_resamples=500, seed=0):
+def partial_auc(is_mel, p_mel, groups, *, above=0.8, level=0.95, n_resamples=RESAMPLES, seed=0):
     """Area of the ROC curve that lies above a sensitivity, as ISIC 2024 scored it.
 
     The area between sensitivity ``above`` and 1, to the right of the curve: 0 to 1 - ``above`` (0.2), and half its square
-    (0.02) for guessing. Divided by 1 - ``above`` it is the mean specificity over those sensitivities.
-
-    Returns
-    -------
-    dict ``{"value", "low", "high", "n"}``
+    (0.02) for guessing. Divided by 1 - ``above`` it is the mean specificity there. Returns ``{"value", "low", "high", "n"}``.
 
     References
     ----------
@@ -240,11 +230,21 @@ def partial_auc(is_mel, p_mel, groups, *, above=0.8, level=0.95, n_resamples=500
     is_mel, rows = check(is_mel, p_mel)
     if not 0 < above < 1:
         raise ValueError(f"above must be a sensitivity between 0 and 1, got {above:g}")
-    rest, member = 1 - above, index(groups, len(is_mel))[1]
-    counts = resample(groups, n_resamples=n_resamples, seed=seed)
-    weights = [w for w in np.vstack([np.ones_like(counts[:1]), counts])[:, member] if 0 < w @ is_mel < w.sum()]
-    # Seen from the others' side, high sensitivity is a low false-positive rate; McClish's scaling is undone.
-    scaled = [[roc_auc_score(~is_mel, -p, max_fpr=rest, sample_weight=w) for p in rows] for w in weights]
-    draws = rest**2 / 2 + (2 * np.mean(scaled, axis=1) - 1) * (rest - rest**2 / 2)
+    member, counts = lots(groups, len(is_mel), n_resamples, seed)
+    draws = np.mean([area_above(is_mel, p, member, counts.T.copy(), above) for p in rows], axis=0)
     low, high = interval(draws[1:], level=level)
     return dict(value=float(draws[0]), low=low, high=high, n=len(is_mel))
+
+
+def area_above(is_mel, p, member, draws, above):
+    """Area of :func:`partial_auc` under every column of draws (g, b), summed over the melanomas' distinct scores, downwards."""
+    cuts = np.unique(p[is_mel])[::-1]
+    masses = [(is_mel, "left"), (~is_mel, "right"), (~is_mel, "left")]  # the others above a score, and also those tied with it
+    sums = [np.cumsum(tally(np.searchsorted(-cuts, -p[own], side), member[own], len(cuts) + 1, len(draws)) @ draws, axis=0)
+            for own, side in masses]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        caught, before, after = (total[:-1] / total[-1] for total in sums)
+        start = np.vstack([np.zeros_like(caught[:1]), caught[:-1]])
+        low = np.maximum(start, above)
+        share = np.where(caught > low, ((low + caught) / 2 - start) / (caught - start), 0)
+    return (np.maximum(caught - low, 0) * (1 - before - share * (after - before))).sum(0)

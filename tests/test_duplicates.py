@@ -78,6 +78,18 @@ def test_implausible_zoom_counts_for_nothing():
     assert duplicates.verify((points, descriptors), (points * 2, descriptors))["inliers"] == 30
 
 
+def test_matches_are_mutual_and_beat_their_runner_up():
+    one = np.zeros((3, 128), np.uint8)
+    one[:, :3] = np.eye(3) * 100
+    two = one[[1, 0, 2, 2]].copy()
+    two[3, 5] = 90  # a poorer copy, clearly farther
+    assert [x.tolist() for x in duplicates.matches(one, two)] == [[0, 1, 2], [1, 0, 2]]
+    two[[2, 3], [5, 5]] = 10, 12  # at distances 10 and 12: ambiguous
+    assert [x.tolist() for x in duplicates.matches(one, two)] == [[0, 1], [1, 0]]
+    rival = np.concatenate([one, one[:1] + np.uint8(4)])  # its nearest is taken by a better one
+    assert [x.tolist() for x in duplicates.matches(rival, two)] == [[0, 1], [1, 0]]
+
+
 def test_evidence_is_the_same_every_time():
     one, two = photograph(picture(3)), photograph(picture(3), turn=40, zoom=1.2)
     assert evidence(one, two) == evidence(one, two)
