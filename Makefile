@@ -1,4 +1,5 @@
 # Thin: makes the environment, then calls the real tool. `make help` lists the commands.
+# Runs and caches have locks of their own, so Snakemake needs none: a killed run leaves nothing to unlock.
 PRESET ?= quick
 ifneq ($(filter skin-lesions,$(CONDA_DEFAULT_ENV)),)
 BIN := $(CONDA_PREFIX)/bin
@@ -10,7 +11,7 @@ endif
 export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
 LATEX := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern
-SNAKEMAKE = snakemake --cores $(CORES) --quiet rules host progress --rerun-incomplete --config preset=$(PRESET)
+SNAKEMAKE = snakemake --cores $(CORES) --quiet rules host progress --rerun-incomplete --nolock --config preset=$(PRESET)
 CORES ?= 2
 
 .PHONY: help report test lab data split study notebooks bench latex
