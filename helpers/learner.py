@@ -122,8 +122,8 @@ class Learner(L.LightningModule):
         plain = [p for p in self.network.parameters() if p.ndim <= 1]
         groups = [dict(params=decay, weight_decay=self.config.weight_decay), dict(params=plain, weight_decay=0.0)]
         optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
-        steps = self.config.epochs * len(self.train_dataloader())
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.lr, total_steps=max(steps, 2), pct_start=0.2)
+        steps = max(self.config.epochs * len(self.train_dataloader()), 10)  # a cycle of fewer steps divides by zero
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.lr, total_steps=steps, pct_start=0.2)
         return [optimizer], [dict(scheduler=schedule, interval="step")]
 
     def on_save_checkpoint(self, checkpoint):

@@ -83,7 +83,8 @@ def loss_function(kind, *, counts, weights, label_smoothing=0.0):
     def focal(logits, target):
         from kornia.losses import focal_loss
 
-        return focal_loss(logits, target, alpha=None, gamma=FOCAL_GAMMA, reduction="mean", weight=weights.to(logits.device))
+        # kornia's own mean also divides by the number of classes
+        return focal_loss(logits, target, alpha=None, gamma=FOCAL_GAMMA, reduction="none", weight=weights.to(logits.device)).sum(1).mean()
 
     def logit_adjusted(logits, target):
         return cross_entropy(logits + log_prior.to(logits.device), target)

@@ -12,8 +12,9 @@ from helpers import paths
 
 # fmt: off
 ORDER = [
-    "paths", "lesions", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "data", "duplicates", "splits", "metrics", "calibration", "thresholds",
-    "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "train", "quality", "plots", "typeset", "report", "headless",
+    "paths", "lesions", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "data", "duplicates", "splits",
+    "metrics", "calibration", "thresholds", "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "train",
+    "quality", "plots", "typeset", "report", "headless",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}

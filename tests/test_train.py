@@ -79,13 +79,16 @@ def test_balanced_sampling_draws_classes_equally():
     assert np.allclose([p[target == c].sum() for c in range(3)], 1 / 3)
 
 
-def test_golden_loss_guards_the_recipe():
-    """The first losses of a fixed run. When this fails on purpose, raise ``runs.RECIPE`` and write the new numbers here."""
+def test_golden_values_guard_the_recipe():
+    """What a fixed batch looks like and costs. When this fails on purpose, raise ``runs.RECIPE`` and write the new numbers here."""
     generator = torch.Generator().manual_seed(0)
     frame = torch.randint(0, 256, (8, 36, 48, 3), dtype=torch.uint8, generator=generator)
     seen = augment.view(frame, size=32, uniform=augment.draws(1, 2, range(8)), scale=0.2, colour=0.1)
+    logits, counts = seen.mean((2, 3)) * 10, [50, 30, 20]
+    kinds, target = ("ce", "focal", "logit_adjusted"), torch.arange(8) % 3
+    costs = [losses.loss_function(kind, counts=counts, weights=[1, 2, 3])(logits, target).item() for kind in kinds]
     assert runs.RECIPE == 1
-    assert seen.double().mean().item() == pytest.approx(0.4981, abs=2e-3)
+    assert [seen.mean().item(), seen.std().item(), *costs] == pytest.approx([0.4844, 0.1973, 1.0973, 0.9191, 1.2467], abs=2e-4)
 
 
 def test_finished_runs_load_and_changed_keys_are_kept_aside(small_project, capsys):
