@@ -13,6 +13,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 LATEX := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern
 SNAKEMAKE = snakemake --cores $(CORES) --quiet rules host progress --rerun-incomplete --nolock --config preset=$(PRESET)
 CORES ?= 2
+NBVAL = pytest --nbval-cell-timeout 600
 
 .PHONY: help report test lab data split study notebooks bench latex
 help:             ## list the commands
@@ -32,11 +33,12 @@ latex:
 report: $(READY) latex  ## run the notebooks (quick) and build report/<PRESET>.pdf; PRESET=course builds from the committed results
 	$(SNAKEMAKE)
 
-test: $(READY) latex  ## ruff, pytest with doctests, the quick notebooks, nbval
+test: $(READY) latex  ## ruff, pytest with doctests, the quick notebooks, nbval of them and of the solutions
 	ruff check .
 	pytest
 	$(MAKE) report PRESET=quick
-	python -m pytest -p no:cacheprovider --nbval --nbval-cell-timeout 600 --nbval-sanitize-with tests/nbval.cfg notebooks/0*.ipynb
+	$(NBVAL) --nbval --nbval-sanitize-with tests/nbval.cfg notebooks/0*.ipynb
+	$(NBVAL) --nbval-lax notebooks/solutions/*.ipynb
 
 lab: $(READY)           ## open the notebooks in JupyterLab
 	cd notebooks && jupyter lab
@@ -55,3 +57,4 @@ notebooks: report       ## refresh the committed notebooks from the quick run
 
 bench: $(READY)         ## measure the speeds that the README quotes
 	python -m benchmarks
+	python -m helpers.readme

@@ -67,7 +67,10 @@ def plain(output, count):
 
 
 def refresh():
-    """Put the executed notebooks of the quick run, cleaned, in the place of the committed ones."""
+    """Put the executed notebooks of the quick run, cleaned, in the place of the committed ones; the solutions are run here."""
+    for solution in sorted((paths.ROOT / "notebooks" / "solutions").glob("*.ipynb")):
+        execute(solution, paths.RUNS / "quick" / "solutions" / solution.name)
+        clean(paths.RUNS / "quick" / "solutions" / solution.name, solution)
     for executed in sorted((paths.RUNS / "quick" / "notebooks").glob("*.ipynb")):
         clean(executed, paths.ROOT / "notebooks" / executed.name)
         print(f"notebooks/{executed.name}")

@@ -14,7 +14,7 @@ from helpers import paths
 ORDER = [
     "paths", "lesions", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "data", "duplicates", "splits",
     "metrics", "calibration", "thresholds", "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "train",
-    "quality", "plots", "typeset", "report", "headless",
+    "quality", "plots", "typeset", "report", "readme", "headless",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}

@@ -1,0 +1,93 @@
+"""The README's tables and picture, made from what is committed: ``python -m helpers.readme``."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+
+from helpers import paths, phantom, results, typeset
+from helpers.lesions import CLASSES, LESIONS
+
+SCORES = {
+    "accuracy": "accuracy %", "balanced_accuracy": "balanced accuracy %", "macro_f1": "macro-F1", "mel_recall": "melanoma recall %",
+    "mel_auc": "melanoma AUC",
+}
+MODELS = {"": "MobileNetV2", "metadata_only.": "age, sex, site only", "mean_colour.": "mean colour only"}
+SIDE = 220  # pixels of each lesion in the picture
+
+
+def update():
+    """Rewrite what stands between the markers of README.md, and draw its picture."""
+    file = paths.ROOT / "README.md"
+    file.write_text(filled(file.read_text()))
+    cv2.imwrite(str(paths.FIGURES / "readme.png"), picture()[..., ::-1])
+
+
+def filled(text):
+    """The README's text with every generated block as the committed results have it.
+
+    Examples
+    --------
+    >>> filled("<!-- none --> stays <!-- /none -->")
+    '<!-- none --> stays <!-- /none -->'
+    """
+    for name, block in {"results": result_table, "speed": speed_table}.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.S)
+        if pattern.search(text):
+            text = pattern.sub(lambda found, block=block: found[1] + block() + found[2], text)
+    return text
+
+
+def result_table(preset="course"):
+    """Markdown table of the models of notebook 03 on the test role, and where its numbers come from."""
+    record = results.read(preset, "03_baseline")
+    values, about = record["values"], record["provenance"]
+    rows = [[name, *(shown(key, values[prefix + key]) for key in SCORES)] for prefix, name in MODELS.items()]
+    n, lesions = values["accuracy"]["n"], values["lesion_accuracy"]["n"]
+    origin = f"HAM10000 test role, fold 0: {n:,} images of {lesions:,} lesions; seeds {', '.join(map(str, about['seeds']))}; " \
+             f"trained on {', '.join(about['device'])}; commit {about['commit']}, {about['created'][:10]}; brackets: 95 % lesion-clustered bootstrap."
+    return markdown(["model", *SCORES.values()], rows) + f"\n\n{origin}"
+
+
+def speed_table():
+    """Markdown table of the committed measurements."""
+    rows = json.loads((paths.ROOT / "benchmarks" / "results.json").read_text())
+    heads = ["name", "value", "unit", "reference", "ratio", "device", "commit", "date"]
+    return markdown(heads, [[f"{row[head]:,.4g}" if isinstance(row[head], float) else str(row[head]) for head in heads] for row in rows])
+
+
+def shown(key, value):
+    """A value as the report shows it, without LaTeX."""
+    return typeset.show(key, value).replace("$-$", "−").replace("--", "–").replace("(", "[").replace(")", "]")
+
+
+def markdown(heads, rows):
+    """A Markdown table.
+
+    Examples
+    --------
+    >>> print(markdown(["a", "b"], [["1", "2"]]))
+    | a | b |
+    |---|---|
+    | 1 | 2 |
+    """
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, *rows]).replace("\n", "\n|" + "---|" * len(heads) + "\n", 1)
+
+
+def picture():
+    """One generated lesion of every class with its name below, (h, w, 3) uint8."""
+    tiles = []
+    for i, code in enumerate(CLASSES):
+        frame = phantom.draw(code, lesion_seed=i + 40, view_seed=3, size=SIDE, artefacts=("hair",) if code == "nv" else ()).image
+        start = (frame.shape[1] - SIDE) // 2
+        tile = cv2.copyMakeBorder(frame[:, start : start + SIDE], 4, 34, 4, 4, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        name = LESIONS[code].name
+        width = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0]
+        cv2.putText(tile, name, ((tile.shape[1] - width) // 2, SIDE + 26), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
+        tiles.append(tile)
+    return np.concatenate(tiles, axis=1)
+
+
+if __name__ == "__main__":
+    update()
