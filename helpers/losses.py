@@ -78,16 +78,16 @@ def loss_function(kind, *, counts, weights, label_smoothing=0.0):
     log_prior = torch.as_tensor(np.log(np.asarray(counts) / np.sum(counts)), dtype=torch.float32)
 
     def cross_entropy(logits, target):
-        return functional.cross_entropy(logits, target, weight=weights.to(logits.device), label_smoothing=label_smoothing)
+        return functional.cross_entropy(logits, target, weight=weights.to(logits), label_smoothing=label_smoothing)
 
     def focal(logits, target):
         from kornia.losses import focal_loss
 
         # kornia's own mean also divides by the number of classes
-        return focal_loss(logits, target, alpha=None, gamma=FOCAL_GAMMA, reduction="none", weight=weights.to(logits.device)).sum(1).mean()
+        return focal_loss(logits, target, alpha=None, gamma=FOCAL_GAMMA, reduction="none", weight=weights.to(logits)).sum(1).mean()
 
     def logit_adjusted(logits, target):
-        return cross_entropy(logits + log_prior.to(logits.device), target)
+        return cross_entropy(logits + log_prior.to(logits), target)
 
     rules = {"ce": cross_entropy, "focal": focal, "logit_adjusted": logit_adjusted}
     if kind not in rules:

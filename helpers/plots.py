@@ -114,3 +114,55 @@ def intervals(table, *, ax, reference=None):
     ax.set(yticks=y, yticklabels=table.index, ylim=(len(table) - 0.5, -0.5))
     ax.grid(axis="y", visible=False)
     return ax
+
+
+def forest(table, score, *, ax, what="difference", alpha=0.05):
+    """Points with 95 % intervals, one row an arm; a filled point differs from the baseline after Holm's correction.
+
+    ``table`` is that of :func:`helpers.study.differences`; ``what`` is ``difference`` (a dashed line at zero) or ``mean`` (at the baseline's).
+    """
+    rows = table[table["score"] == score].reset_index(drop=True)
+    shown = rows.dropna(subset=[what]).rename(columns={what: "value", f"{what}_low": "low", f"{what}_high": "high"}).set_index("arm")
+    intervals(shown, ax=ax, reference=0 if what == "difference" else shown["value"].iloc[0])
+    open_ones = np.flatnonzero(~(shown["p_holm"] < alpha))
+    ax.plot(shown["value"].iloc[open_ones], open_ones, "o", color="white", markersize=2.4, zorder=4)
+    ax.set(xlabel=score.replace("_", " "), ylabel="")
+    return ax
+
+
+def recalls(table, *, ax):
+    """Heat map of recall per arm (rows) and class (columns), in per cent."""
+    sns.heatmap(100 * table, annot=True, fmt=".0f", cmap="cividis", vmin=0, vmax=100, cbar=False, ax=ax, annot_kws={"fontsize": "small"})
+    ax.set(xlabel="diagnosis", ylabel="", title="recall (%), mean of the seeds")
+    ax.tick_params(axis="y", rotation=0)
+    return ax
+
+
+def trade(table, *, x, y, ax):
+    """One score against another, every run a point, every arm a marker; the arm's mean is the large one."""
+    markers = dict(zip(table["arm"].unique(), "oXsP^vD*<>", strict=False))
+    shared = dict(x=x, y=y, hue="arm", style="arm", markers=markers, palette="colorblind", ax=ax)
+    sns.scatterplot(table, s=18, alpha=0.6, legend=False, **shared)
+    sns.scatterplot(table.groupby("arm", sort=False, as_index=False)[[x, y]].mean(), s=70, edgecolor="black", **shared)
+    ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
+    sns.move_legend(ax, "center left", bbox_to_anchor=(1.0, 0.5), title=None)
+    return ax
+
+
+def reliability(tables, *, ax):
+    """Said against observed frequency, one line a model; the size of a point is its number of images."""
+    ax.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
+    for marker, (name, table) in zip("os^Dv", tables.items(), strict=False):
+        line = ax.plot(table["said"], table["observed"], linewidth=1, label=f"{name} (n={table['n'].sum():,})")[0]
+        ax.scatter(table["said"], table["observed"], s=6 + 60 * table["n"] / table["n"].max(), marker=marker, color=line.get_color())
+    ax.set(xlabel="said (mean probability)", ylabel="observed (frequency)", aspect="equal")
+    ax.legend(fontsize="x-small", loc="upper left")
+    return ax
+
+
+def band(table, *, x, y, ax, label=None, **options):
+    """A curve with its pointwise 95 % band, from columns ``x``, ``y``, ``low`` and ``high``."""
+    line = ax.plot(table[x], table[y], label=label, **options)[0]
+    ax.fill_between(table[x], table["low"], table["high"], color=line.get_color(), alpha=0.2, linewidth=0)
+    ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
+    return ax

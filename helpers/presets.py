@@ -95,9 +95,21 @@ SEEDS = {"quick": (0, 1), "course": (0, 1, 2), "full": (0, 1, 2, 3, 4)}
 ARMS = {
     "baseline": {},
     "leaky": dict(leak=True),
+    "weighted": dict(class_weight="balanced"),
+    "sqrt_weighted": dict(class_weight="sqrt"),
+    "sampler": dict(sampler="balanced"),
+    "focal": dict(loss="focal"),
+    "focal_sampler": dict(loss="focal", sampler="balanced"),
+    "effective_number": dict(class_weight="effective"),
+    "logit_adjusted": dict(loss="logit_adjusted"),
+    "mel3": dict(mel_weight=3.0),
+    "mel_sampler": dict(sampler="balanced", mel_weight=3.0, select_metric="mel_recall"),
     "metadata_only": dict(backbone="logistic_metadata", weights="random"),
     "mean_colour": dict(backbone="logistic_colour", weights="random"),
 }
+# The arms of notebook 04.
+CURES = ("baseline", "weighted", "sqrt_weighted", "sampler", "focal", "focal_sampler", "effective_number", "logit_adjusted", "mel3", "mel_sampler")
+STUDY = {"quick": ("baseline", "weighted", "sampler", "logit_adjusted"), "course": ("baseline", "weighted"), "full": CURES}
 # Fitted in closed form: every seed would give the same, so one is enough.
 SEEDLESS = ("metadata_only", "mean_colour")
 # Arms that a preset runs with other seeds than the rest: the leak study on two cores.

@@ -139,6 +139,13 @@ def roles(split, fold):
     return offset.map({0: "test", 1: "test", 2: "calibrate", 3: "select"}).fillna("train").rename("role")
 
 
+def class_counts(source, *, role, fold):
+    """(7,) int images per class in one role, from the committed JSON: no data are needed."""
+    table = json.loads(files(source)[1].read_text())["images_per_part"]
+    part = (roles(pd.DataFrame({"part": range(PARTS)}), fold) == role).to_numpy()
+    return np.array([np.array(table[code])[part].sum() for code in CLASSES])
+
+
 def pairs(source):
     """Duplicate pairs that were looked at, with evidence and verdict; empty where a source has none."""
     file = files(source)[2]

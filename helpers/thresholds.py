@@ -70,6 +70,18 @@ def for_sensitivity(is_mel, p_mel, *, target):
     return per_seed(lambda mel, p: np.sort(p[mel])[::-1][int(np.ceil(target * mel.sum() - 1e-9)) - 1], is_mel, p_mel)
 
 
+def for_specificity(is_mel, p_mel, *, target):
+    """Lowest threshold that reaches a target specificity, a fraction in (0, 1]: float or (s,) array.
+
+    Examples
+    --------
+    >>> for_specificity([0, 0, 1, 1], [.1, .6, .4, .9], target=0.5) > 0.1
+    True
+    """
+    fraction(target, "target")
+    return per_seed(lambda mel, p: float(np.nextafter(np.sort(p[~mel])[int(np.ceil(target * (~mel).sum() - 1e-9)) - 1], 2)), is_mel, p_mel)
+
+
 def youden(is_mel, p_mel):
     """Threshold with the largest sensitivity + specificity - 1 (Youden 1950), the highest among equals: float or (s,) array.
 

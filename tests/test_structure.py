@@ -13,8 +13,8 @@ from helpers import paths
 # fmt: off
 ORDER = [
     "paths", "lesions", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "data", "duplicates", "splits",
-    "metrics", "calibration", "thresholds", "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "train",
-    "quality", "plots", "typeset", "report", "readme", "headless",
+    "metrics", "calibration", "thresholds", "curves", "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup",
+    "learner", "train", "study", "quality", "plots", "typeset", "report", "readme", "headless",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}

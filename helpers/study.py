@@ -1,0 +1,186 @@
+"""Many runs at once: every arm and seed of an ablation, failures kept and shown."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from helpers import calibration, losses, metrics, presets, runs, thresholds, train
+from helpers.lesions import CLASSES, MEL
+
+BASE = "baseline"
+
+
+@dataclass
+class Study:
+    """The runs of an ablation.
+
+    Attributes
+    ----------
+    runs : dict of str to list of Run
+        Finished runs by arm, in the order of the seeds; an arm without any is absent.
+    failed : dict of str to str
+        Name of the run and what stopped it.
+    """
+
+    runs: dict = field(default_factory=dict)
+    failed: dict = field(default_factory=dict)
+
+    def paired(self, arm, role, *, equal_shares=None):
+        """An arm and the baseline on one role, with the seeds that both have: ``(frame, y, p, p_base)``, p (s, n, 7).
+
+        With ``equal_shares``, the training images per class, the baseline's probabilities are moved to equal class shares.
+        """
+        both = {run.config.seed for run in self.runs[arm]} & {run.config.seed for run in self.runs[BASE]}
+        own, base = ([run for run in self.runs[name] if run.config.seed in both] for name in (arm, BASE))
+        frame, y, p = runs.stack(own, role)
+        if equal_shares is None:
+            return frame, y, p, runs.stack(base, role)[2]
+        moved = [corrected(run, role, counts=equal_shares, target=np.ones(len(CLASSES))) for run in base]
+        return frame, y, p, np.stack(moved)
+
+
+def gather(preset, arms, *, seeds=None, fold=0):
+    """Load or train every arm and seed, one after another, under one progress bar.
+
+    A run that cannot be had (no data, a crash) is noted in ``failed`` and the others go on.
+
+    Parameters
+    ----------
+    preset : str
+    arms : sequence of str
+        Keys of ``presets.ARMS``; a wrong name is an error at once.
+    seeds : sequence of int, optional
+        The preset's where left out.
+    fold : int
+
+    Returns
+    -------
+    Study
+    """
+    configs = [presets.configure(preset, arm, seed=seed, fold=fold) for arm in arms for seed in seeds or presets.seeds(preset, arm)]
+    study = Study()
+    for config in tqdm(configs, desc="runs", unit="run"):
+        try:
+            study.runs.setdefault(config.arm, []).append(train.fit(config))
+        except (OSError, RuntimeError, ValueError) as error:
+            study.failed[config.name] = f"{type(error).__name__}: {error}"
+    study.runs = {arm: found for arm, found in study.runs.items() if found}
+    return study
+
+
+def roster(study, arms):
+    """One row per arm: what it changes, how many runs it has, which failed."""
+    rows = []
+    for arm in arms:
+        changes = ", ".join(f"{key} = {value}" for key, value in presets.ARMS[arm].items()) or "nothing"
+        failed = [name for name in study.failed if name.startswith(f"{arm}-s")]
+        rows.append(dict(arm=arm, changes=changes, runs=len(study.runs.get(arm, [])), failed=", ".join(failed) or "none"))
+    return pd.DataFrame(rows)
+
+
+def choice(study, *, key, roles=("select", "calibrate")):
+    """Mean score of every arm over its seeds, on roles away from test, best first; a Series by arm."""
+    return scores(study, roles=roles).groupby("arm")[key].mean().sort_values(ascending=False)
+
+
+def scores(study, *, roles=("test",)):
+    """Scores of every run on some roles together: one row a run, ``arm, seed`` and the names of :func:`metrics.scores`."""
+    rows = []
+    for arm, found in study.runs.items():
+        for run in found:
+            parts = [run.role(role) for role in roles]
+            y, p = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+            rows.append(dict(arm=arm, seed=run.config.seed) | metrics.scores(y, p))
+    return pd.DataFrame(rows)
+
+
+def recalls(study, *, role="test"):
+    """Recall per arm (rows) and class (columns), means over seeds."""
+    table = scores(study, roles=(role,)).groupby("arm", sort=False)[[f"recall_{code}" for code in CLASSES]].mean()
+    return table.rename(columns=lambda name: name.removeprefix("recall_")).rename_axis(index=None)
+
+
+def differences(study, *, keys, role="test", equal_shares=None):
+    """Every arm against the baseline: paired bootstrap over lesions, Holm-corrected over the arms within each score.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Names of :func:`metrics.scores`.
+    role : str
+    equal_shares : (7,) int, optional
+        Training images per class: the baseline's probabilities are then moved to equal class shares first, and the plain
+        baseline is one of the arms.
+
+    Returns
+    -------
+    DataFrame
+        ``score, arm, seeds, mean, mean_low, mean_high`` of the arm, and ``difference, difference_low, difference_high, p, p_holm``
+        (nan for the baseline against itself).
+    """
+    rows = []
+    for arm in study.runs:
+        frame, y, p, p_base = study.paired(arm, role, equal_shares=equal_shares)
+        own = metrics.summary(y, p, frame["group"], keys=keys)
+        gaps = metrics.compare(y, p, p_base, frame["group"], keys=keys)
+        for key in keys:
+            gap = gaps[key] if arm != BASE or equal_shares is not None else dict.fromkeys(("value", "low", "high", "p"), np.nan)
+            rows.append(dict(score=key, arm=arm, seeds=len(p), mean=own[key]["value"], mean_low=own[key]["low"], mean_high=own[key]["high"],
+                             difference=gap["value"], difference_low=gap["low"], difference_high=gap["high"], p=gap["p"]))
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=table.groupby("score")["p"].transform(metrics.holm))
+
+
+def at_specificity(study, *, target):
+    """Melanoma recall on test where every run's threshold has the target specificity on calibrate.
+
+    Returns
+    -------
+    DataFrame
+        ``arm, seeds, threshold, sensitivity, sensitivity_low, sensitivity_high, specificity``; means over seeds.
+    """
+    rows = []
+    for arm, found in study.runs.items():
+        (_, y, p), (frame, y_test, p_test) = (runs.stack(found, role) for role in ("calibrate", "test"))
+        cut = thresholds.for_specificity(y == MEL, p[..., MEL], target=target)
+        point = thresholds.operating_point(y_test == MEL, p_test[..., MEL], cut, groups=frame["group"])
+        caught = point["sensitivity"]
+        rows.append(dict(arm=arm, seeds=len(found), threshold=point["threshold"], sensitivity=caught["value"], sensitivity_low=caught["low"],
+                         sensitivity_high=caught["high"], specificity=point["specificity"]["value"]))
+    return pd.DataFrame(rows)
+
+
+def trained_shares(config, counts):
+    """Class shares that the outputs of a trained network assume.
+
+    Those of the images times the class weights; equal ones under the balanced sampler and under logit adjustment, which
+    takes the shares out of the outputs by itself.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    counts : (7,) int
+        Training images per class.
+
+    Returns
+    -------
+    (7,) float, sum 1
+
+    Examples
+    --------
+    >>> trained_shares(presets.configure("quick", "sampler"), [10, 20, 30, 10, 20, 100, 5]).round(3).tolist()
+    [0.143, 0.143, 0.143, 0.143, 0.143, 0.143, 0.143]
+    """
+    weights = losses.class_weights(counts, kind=config.class_weight, mel=MEL, mel_weight=config.mel_weight)
+    equal = config.sampler == "balanced" or config.loss == "logit_adjusted"
+    seen = (np.ones(len(CLASSES)) if equal else np.asarray(counts, dtype=float)) * weights
+    return seen / seen.sum()
+
+
+def corrected(run, role, *, counts, target=None):
+    """Probabilities (n, 7) of a run on a role, moved from the shares it was trained under to ``target`` (the counts' own)."""
+    _, _, p = run.role(role)
+    shares = trained_shares(run.config, counts)
+    return calibration.prior_shift(p, trained=shares, target=np.asarray(counts, dtype=float) if target is None else target)
