@@ -9,13 +9,13 @@ SOURCE = presets.PRESETS[PRESET].source
 SPLIT = f"data/splits/{SOURCE}.csv"
 NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("[0-9][0-9]_*.ipynb"))
 HELPERS = sorted(str(path) for path in Path("helpers").glob("*.py"))
-RESULTS = [f"report/results/{PRESET}/{name}.json" for name in NOTEBOOKS]
 # Arms whose predictions a notebook reads, with every seed of the preset.
 READS = {"02_dedup_split": ["baseline", "leaky"], "03_baseline": ["baseline", "metadata_only", "mean_colour"]}
 READS |= {"04_imbalance_ablations": list(presets.STUDY[PRESET]), "06_threshold_analysis": ["baseline"]}
 MINUTES = {"quick": 10, "course": 60, "full": 720}[PRESET]
 # `quick` is made on the spot; the report of the others is made from committed results, and only `make study` trains and runs notebooks.
 MAKES = PRESET == "quick" or config.get("study", False)
+RESULTS = [f"report/results/{PRESET}/{name}.json" for name in NOTEBOOKS if MAKES or Path(f"report/results/{PRESET}/{name}.json").is_file()]
 
 os.environ.update(TQDM_DISABLE="1", SKIN_PUBLISH="1", PYTHONWARNINGS="ignore")
 

@@ -14,7 +14,7 @@ from helpers import metrics, paths, presets, results, splits, typeset
 MAX_OVERFULL = 5.0  # points
 # Which publication a backbone is cited by; others by the library they come from.
 BACKBONES = {"mobilenetv2": "sandler2018", "efficientnet": "tan2019"}
-LOOKUPS = r"\\(?:result(?:table|figure)?|setting|cited|cite[pt]?|[cC]?ref|label|input|bibliography)\b\*?(\[[^]]*\])?\{[^}]*\}"
+LOOKUPS = r"\\(?:result(?:table|figure)?|sectionof|setting|cited|cite[pt]?|[cC]?ref|label|input|bibliography)\b\*?(\[[^]]*\])?\{[^}]*\}"
 # A number that is not part of a name (85, 0.91, .91 and 85,3, but not F1 or HAM10000).
 NUMBER = r"(?<![A-Za-z\d])\d+(?:[.,]\d+)*|(?:ty|teen|ten|hundred)(?:-\w+)?\s+per\s?cent"
 # What would go round the lookups.
@@ -130,7 +130,7 @@ def generate(preset, records, *, root):
             texts |= typeset.cells(f"{number}.{name}", table)
         for file in record["figures"]:
             figures[number + "." + Path(file).stem.removeprefix(f"{stem}_")] = f"../{Path(file).with_suffix('.pdf')}"
-    chosen = facts(preset, records) | settings(preset)
+    chosen = facts(preset, records) | settings(preset) | {f"has {stem[:2]}": "yes" for stem in records}
     generated = "true" if chosen["source"] == "phantom" else "false"
     lines = ["% Written by helpers.report from report/results; do not edit.", rf"\generated{generated}"]
     lines += [rf"\defresult{{{key}}}{{{text}}}" for key, text in texts.items()]

@@ -133,6 +133,12 @@ def differences(study, *, keys, role="test", equal_shares=None):
     return table.assign(p_holm=table.groupby("score")["p"].transform(metrics.holm))
 
 
+def one_score(table, key):
+    """Rows of one score from :func:`differences`, its name in the columns and p corrected, as the report shows it."""
+    rows = table[table["score"] == key].drop(columns=["score", "p"])
+    return rows.rename(columns=lambda name: name.replace("mean", key).replace("difference", f"{key}_difference"))
+
+
 def at_specificity(study, *, target):
     """Melanoma recall on test where every run's threshold has the target specificity on calibrate.
 

@@ -6,7 +6,8 @@ import pandas as pd
 
 from helpers.lesions import CLASSES
 
-AREAS = {"auc", "f1"}
+# Parts of a name that are no fraction of cases, and printed with three decimals.
+UNITLESS = {"auc", "f1", "holm", "ece", "brier", "temperature", "threshold", "cost"}
 WORDS = {"auc": "AUC", "f1": "F1", "dx": "code", "imagenet": "ImageNet", "mel": "melanoma"}
 INTERVAL_END = re.compile(r".+_(low|high)")
 
@@ -14,7 +15,7 @@ INTERVAL_END = re.compile(r".+_(low|high)")
 def show(key, value):
     """A value as the report prints it; the key decides the unit.
 
-    Whole numbers are counts; areas under a curve and F1 have three decimals; other fractions in [-1, 1] are
+    Whole numbers are counts; areas under a curve, F1 and other scores without a unit have three decimals; other fractions in [-1, 1] are
     per cent with one decimal, without the sign; numbers beyond that (mean counts, years) have one decimal.
 
     Parameters
@@ -42,7 +43,7 @@ def show(key, value):
         return "--"
     if isinstance(value, int):
         text = f"{value:,}"
-    elif is_area(key):
+    elif is_unitless(key):
         text = f"{value:.3f}"
     else:
         text = f"{100 * value if abs(value) <= 1 else value:.1f}"
@@ -50,9 +51,9 @@ def show(key, value):
     return text.replace("-", "$-$" if float(text.replace(",", "")) else "")
 
 
-def is_area(key):
-    """Whether a value is an area under a curve or an F1, which are not printed in per cent."""
-    return bool(AREAS & set(re.split(r"[._]", key)))
+def is_unitless(key):
+    """Whether a value is an area, an F1, an error of calibration and the like, which are not printed in per cent."""
+    return bool(UNITLESS & set(re.split(r"[._]", key)))
 
 
 def spread(key, value):
@@ -119,7 +120,7 @@ def column_of(name, rows):
     raw = [row[name] for row in rows]
     fractions = [cell for cell in raw if isinstance(cell, float)]
     head = escape(name if name in CLASSES else words(name))
-    if fractions and not is_area(name) and max(map(abs, fractions)) <= 1:
+    if fractions and not is_unitless(name) and max(map(abs, fractions)) <= 1:
         head += r" (\%)"
     texts = []
     for row, cell in zip(rows, raw, strict=True):

@@ -15,7 +15,7 @@ from helpers import paths, report, typeset
 from helpers.lesions import CLASSES, LESIONS
 
 SOURCES = {"quick": "phantom", "course": "ham10000"}
-NOTEBOOKS = {"01": "01_eda", "02": "02_dedup_split", "03": "03_baseline"}
+NOTEBOOKS = {"01": "01_eda", "02": "02_dedup_split", "03": "03_baseline", "04": "04_imbalance_ablations", "06": "06_threshold_analysis"}
 # Fractions are intervals, these are plain.
 PLAIN = {"images": 1235, "share": 0.3725}
 INTERVAL = dict(value=0.8137, low=0.797, high=0.83, n=248)
@@ -192,7 +192,7 @@ def test_faults_in_the_log(log, fault):
     assert not report.log_faults("Overfull \\hbox (4.9pt too wide) in paragraph\nUnderfull \\hbox (badness 10000)\n")
 
 
-latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is absent")
+latex = pytest.mark.skipif(not (shutil.which("latexmk") and shutil.which("pdftotext")), reason="latexmk or pdftotext is absent")
 
 
 def text_of(pdf):
