@@ -35,7 +35,7 @@ def execute(notebook, output, **parameters):
         raise ValueError(f"{Path(notebook).name} declares no parameter {', '.join(unknown)}: it has {', '.join(sorted(declared))}")
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     papermill.execute_notebook(str(notebook), str(output), parameters=parameters, kernel_name=KERNEL, cwd=str(paths.ROOT / "notebooks"),
-                               progress_bar=False)
+                               progress_bar=False, extra_arguments=["--log-level=40"])  # the kernel warns of every plain local connection
 
 
 def clean(executed, target):

@@ -154,7 +154,7 @@ def reliability(tables, *, ax):
     ax.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
     for marker, (name, table) in zip("os^Dv", tables.items(), strict=False):
         line = ax.plot(table["said"], table["observed"], linewidth=1, label=f"{name} (n={table['n'].sum():,})")[0]
-        ax.scatter(table["said"], table["observed"], s=6 + 60 * table["n"] / table["n"].max(), marker=marker, color=line.get_color())
+        ax.scatter(table["said"], table["observed"], s=4 + 36 * table["n"] / table["n"].max(), marker=marker, color=line.get_color())
     ax.set(xlabel="said (mean probability)", ylabel="observed (frequency)", aspect="equal")
     ax.legend(fontsize="x-small", loc="upper left")
     return ax

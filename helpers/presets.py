@@ -83,7 +83,7 @@ PRESETS = {
     "quick": TrainConfig(),
     "course": TrainConfig(
         preset="course", source="ham10000", image_size=112, cache_size=150, backbone="mobilenetv2_100",
-        weights="imagenet", epochs=9, lr=1e-3, weight_decay=0.05, dropout=0.2, ema=0.99,
+        weights="imagenet", epochs=10, lr=3e-4, weight_decay=0.05, dropout=0.1, ema=0.99, scale=0.15, colour=0.08,
     ),
     "full": TrainConfig(
         preset="full", source="ham10000", image_size=260, cache_size=300, backbone="efficientnet_b2",
