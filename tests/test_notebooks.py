@@ -1,12 +1,13 @@
 """The notebooks keep the house style, run headless, and their stored outputs are checked by nbval."""
 
+import json
 import subprocess
 import sys
 
 import nbformat
 import pytest
 
-from helpers import headless, paths
+from helpers import headless, paths, results
 
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
@@ -33,6 +34,21 @@ def test_house_style(book):
 def test_unknown_parameter_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"declares no parameter PRESTE: it has .*PRESET"):
         headless.execute(NOTEBOOKS[0], tmp_path / "out.ipynb", PRESTE="quick")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stem", ["03_baseline", "04_imbalance_ablations", "06_threshold_analysis"])
+def test_published_numbers_follow_from_the_committed_predictions_alone(stem, tmp_path, monkeypatch):
+    """The notebook runs with PRESET=course without any data, and its numbers are those that are committed."""
+    if not (paths.RESULTS / "course" / f"{stem}.json").is_file():
+        pytest.skip(f"{stem} is not published for course yet")
+    monkeypatch.setenv("HAM10000_DIR", str(tmp_path / "nothing"))
+    monkeypatch.delenv(results.PUBLISH, raising=False)
+    headless.execute(paths.ROOT / "notebooks" / f"{stem}.ipynb", tmp_path / "out.ipynb", PRESET="course")
+    here, published = json.loads((paths.LOCAL / f"{stem}.json").read_text()), results.read("course", stem)
+    assert here["provenance"]["predictions_sha256"] == published["provenance"]["predictions_sha256"]
+    for key, value in published["values"].items():
+        assert here["values"][key] == (pytest.approx(value, rel=1e-6, abs=1e-9) if value is not None else None), key
 
 
 @pytest.mark.slow
