@@ -22,7 +22,7 @@ help:             ## list the commands
 .venv/ready: pyproject.toml constraints.txt
 	python3 -m venv .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check uv
-	.venv/bin/uv pip install -q --python .venv/bin/python -c constraints.txt -e '.[notebooks,test]'
+	.venv/bin/uv pip install -q --compile-bytecode --python .venv/bin/python -c constraints.txt -e '.[notebooks,test]'
 	touch $@
 
 latex:
