@@ -113,6 +113,7 @@ def intervals(table, *, ax, reference=None):
         ax.axvline(reference, color="0.4", linestyle="--", linewidth=1)
     ax.set(yticks=y, yticklabels=table.index, ylim=(len(table) - 0.5, -0.5))
     ax.grid(axis="y", visible=False)
+    ax.locator_params(axis="x", nbins=4)
     return ax
 
 

@@ -36,6 +36,8 @@ def show(key, value):
     >>> show("accuracy", dict(value=0.8137, low=0.797, high=0.83)), show("auc_df", None)
     ('81.4 (79.7--83.0)', '--')
     """
+    if isinstance(value, dict) and value["value"] is None:
+        return "--"
     if isinstance(value, dict):
         low, high = (show(key, value[end]) for end in ("low", "high"))
         return f"{show(key, value['value'])} ({low}{' to ' if '$-$' in low + high else '--'}{high})"

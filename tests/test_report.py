@@ -168,7 +168,7 @@ def test_fractions_are_rounded_once(value):
 
 @pytest.mark.parametrize("key, value, shown", [
     ("accuracy", -0.0001, "0.0"), ("accuracy", 1.0, "100.0"), ("images", 1, "1"), ("leaked_images", 773.4, "773.4"),
-    ("recall_df", None, "--"),
+    ("recall_df", None, "--"), ("gain", dict(value=None, low=None, high=None), "--"), ("p_holm", 0.0123, "0.012"),
     ("gain", dict(value=-0.0134, low=-0.0321, high=0.0053), "$-$1.3 ($-$3.2 to 0.5)")])
 def test_rounding_rule(key, value, shown):
     assert typeset.show(key, value) == shown
