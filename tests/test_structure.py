@@ -8,7 +8,7 @@ import tomllib
 
 import pytest
 
-from helpers import paths
+from helpers import paths, readme
 
 # fmt: off
 ORDER = [
@@ -64,3 +64,8 @@ def test_nothing_private_is_committed():
     files = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=paths.ROOT).stdout.split()
     bad = [f for f in files if re.search(r"ISIC_\d{7}|\.(pth|pt|ckpt|npy|npz|zip|safetensors|jpe?g)$", f)]
     assert not bad, bad
+
+
+def test_readme_shows_the_committed_numbers():
+    text = (paths.ROOT / "README.md").read_text()
+    assert text == readme.filled(text), "README.md shows other numbers than the committed results: run python -m helpers.readme"
