@@ -14,7 +14,7 @@ from helpers import paths, readme
 ORDER = [
     "paths", "lesions", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "data", "duplicates", "splits",
     "metrics", "calibration", "thresholds", "curves", "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup",
-    "learner", "train", "study", "quality", "plots", "typeset", "report", "readme", "headless",
+    "learner", "train", "study", "quality", "plots", "typeset", "report", "readme", "headless", "lab",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}
