@@ -23,7 +23,7 @@ def main():
         for row in PARTS[part]():
             kept[row["name"]] = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} | about
             print("{name:20} {value:10.2f} {unit:8} reference {reference} ratio {ratio}".format(**kept[row["name"]]), flush=True)
-    runs.write_atomic(file, (json.dumps(list(kept.values()), indent=1) + "\n").encode())
+        runs.write_atomic(file, (json.dumps(list(kept.values()), indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def class_counts(frame, *, ax):
     ax.set(xscale="log", xlabel="count (logarithmic)", xlim=(None, counts.to_numpy().max() * 2.2))
     ax.set(yticks=y, yticklabels=[LESIONS[code].name for code in counts.index])
     ax.invert_yaxis()
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper right")
     return ax
 
 
@@ -58,13 +58,13 @@ def ages(frame, *, ax):
 
 
 def mean_colours(frame, measured, *, ax):
-    """Mean red against mean blue of every image; the class means as labelled points."""
+    """Mean red against mean blue of every image; the class means as large markers."""
     ax.scatter(measured["red"], measured["blue"], s=2, color="0.75", rasterized=True)
-    for code in CLASSES:
+    for code, marker in zip(CLASSES, "osD^vPX", strict=True):
         own = measured[(frame["dx"] == code).to_numpy()]
-        ax.scatter(own["red"].mean(), own["blue"].mean(), s=40, color=COLOURS[code], edgecolor="black", zorder=3)
-        ax.annotate(code, (own["red"].mean(), own["blue"].mean()), xytext=(4, 4), textcoords="offset points", fontsize="small", weight="bold")
+        ax.scatter(own["red"].mean(), own["blue"].mean(), s=45, marker=marker, color=COLOURS[code], edgecolor="black", zorder=3, label=code)
     ax.set(xlabel="mean red (0-1)", ylabel="mean blue (0-1)")
+    ax.legend(title="class mean", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
 
 
@@ -90,7 +90,7 @@ def learning_curves(histories, *, axes, metric):
         axes[1].plot(best["epoch"] + 1, best[f"select_{metric}"], marker="o", markersize=9, fillstyle="none", color=line.get_color())
     axes[0].set(xlabel="epoch", ylabel="training loss (nats)")
     axes[1].set(xlabel="epoch", ylabel=f"{metric.replace('_', ' ')} on select")
-    axes[1].legend()
+    axes[1].legend(loc="lower right")
     return axes
 
 

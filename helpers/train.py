@@ -160,7 +160,7 @@ def make_trainer(config, home, epochs):
 def describe(device):
     """Name of a device for the records, and whether the network was compiled for it."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return f"{name}, compiled" if os.environ.get("SKIN_COMPILE") == "1" else name
+    return f"{name} (compiled)" if os.environ.get("SKIN_COMPILE") == "1" else name
 
 
 def keep_best_weights(home):

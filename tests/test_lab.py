@@ -43,8 +43,11 @@ def test_every_mend_counts(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [(("return {", 'return {"score": 0} or {'), "must also return"), (("generator = np.random.default_rng(seed)", "generator = np.random.default_rng()"), "twice"),
-     (("def run(", "def ran("), "no function run")],
+    [
+        (("return {", 'return {"score": 0} or {'), "must also return"),
+        (("np.random.default_rng(seed)", "np.random.default_rng()"), "twice"),
+        (("def run(", "def ran("), "no function run"),
+    ],
 )
 def test_emptied_pipelines_are_refused(change, message, tmp_path):
     file = tmp_path / "pipeline.py"
