@@ -10,6 +10,8 @@ READY := .venv/ready
 endif
 export PATH := $(abspath $(BIN)):$(PATH)
 export HF_HUB_DISABLE_TELEMETRY := 1
+# Large tensors reuse their memory, in large pages, instead of asking the kernel anew at every step; other C libraries ignore this.
+export GLIBC_TUNABLES ?= glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296:glibc.malloc.hugetlb=1
 LATEX := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern
 SNAKEMAKE = snakemake --cores $(CORES) --quiet rules host progress --rerun-incomplete --nolock --config preset=$(PRESET)
 CORES ?= 2

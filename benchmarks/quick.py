@@ -10,7 +10,7 @@ import psutil
 
 from helpers import paths
 
-EVERY = 3  # seconds between looks at the memory: a look costs the processes some time
+EVERY = 1  # second between looks at the memory
 
 
 FIRST = [f"report/results/quick/{name}.json" for name in ("01_eda", "02_dedup_split", "03_baseline")]
@@ -53,12 +53,12 @@ def timed(clone, command):
 
 
 def held(parent):
-    """Bytes that a process and its children hold, shared pages counted once."""
+    """Bytes that a process and its children hold, files and other shared pages left out."""
     total = 0
     for process in [parent, *parent.children(recursive=True)]:
         try:
-            memory = process.memory_full_info()
-            total += getattr(memory, "pss", memory.uss)
+            memory = process.memory_info()
+            total += memory.rss - getattr(memory, "shared", 0)
         except psutil.Error:
             continue
     return total

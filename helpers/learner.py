@@ -54,7 +54,6 @@ class Learner(L.LightningModule):
         self.target = torch.from_numpy(np.array(target, dtype=np.int64))
         self.train_rows, self.select_rows = np.asarray(train_rows), np.asarray(select_rows)
         self.history, self.losses, self.outputs, self.started = [], [], [], 0.0
-        self.forward_step = compiled(self.network)
 
     @property
     def epoch(self):
@@ -99,7 +98,7 @@ class Learner(L.LightningModule):
         torch.manual_seed(self.config.seed * 100_003 + self.epoch)
 
     def training_step(self, rows, _):
-        loss = self.loss(self.forward_step(self.inputs(rows, augment=True)).float(), self.target[rows.cpu()].to(self.device))
+        loss = self.loss(self.network(self.inputs(rows, augment=True)).float(), self.target[rows.cpu()].to(self.device))
         self.losses.append(loss.detach())
         return loss
 
@@ -132,14 +131,6 @@ class Learner(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint):
         self.history = checkpoint["history"]
-
-
-def compiled(network):
-    """The network's forward pass; under ``SKIN_COMPILE=1`` fused by torch.compile: same mathematics, other rounding, faster on a CPU.
-
-    Needs a C++ compiler and Python's headers, hence not the default. The function hides the module, so that checkpoints keep their names.
-    """
-    return torch.compile(lambda x: network(x)) if os.environ.get("SKIN_COMPILE") == "1" else network.__call__
 
 
 def sampling_probabilities(target):

@@ -158,9 +158,8 @@ def make_trainer(config, home, epochs):
 
 
 def describe(device):
-    """Name of a device for the records, and whether the network was compiled for it."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return f"{name} (compiled)" if os.environ.get("SKIN_COMPILE") == "1" else name
+    """Name of a device for the records."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def keep_best_weights(home):
