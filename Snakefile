@@ -54,7 +54,7 @@ if MAKES:
             key=lambda w: runs.key(presets.configure(PRESET, w.arm, seed=int(w.seed), fold=int(w.fold))),
         log:
             notebook=f"data/runs/{PRESET}/{{arm}}-s{{seed}}-f{{fold}}/train_run.ipynb",
-        threads: 2
+        threads: 1 if PRESET == "quick" else 2
         resources:
             mem_mb=4000,
             runtime=MINUTES,

@@ -3,8 +3,10 @@
 import os
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import lightning as L
@@ -29,15 +31,12 @@ def measure():
         ``train_vs_memory``: the course network on phantoms, against the same network, loss and optimiser on tensors that are already in memory.
         ``train_vs_plain``: the quick network for 12 epochs on 600x450 JPEGs, decoding included, against PIL, torchvision and a DataLoader.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        aside(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        # Caches, splits and runs of the measurement live in a folder of their own.
+        for name in ("CACHE", "SPLITS", "RUNS", "PREDICTIONS"):
+            stack.enter_context(mock.patch.object(paths, name, Path(folder) / name.lower()))
+        stack.enter_context(mock.patch.dict(os.environ, HAM10000_DIR=str(Path(folder) / "raw")))
         return [against_memory(Path(folder)), against_plain(Path(folder))]
-
-
-def aside(folder):
-    """Keep caches, splits and runs of the measurement in a folder of their own."""
-    for name in ("CACHE", "SPLITS", "RUNS", "PREDICTIONS"):
-        setattr(paths, name, folder / name.lower())
 
 
 class Watch(L.Callback):
@@ -95,7 +94,6 @@ def in_memory(config, steps=24):
 def against_plain(folder):
     frame = phantom.metadata(JPEGS)
     write_jpegs(frame, folder / "raw")
-    os.environ["HAM10000_DIR"] = str(folder / "raw")
     frame = data.load_metadata("ham10000")
     splits.write("ham10000", splits.make(frame, splits.pairs("ham10000")), frame)
     config = replace(presets.configure("quick"), arm="plain", source="ham10000", epochs=EPOCHS)
