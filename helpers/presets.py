@@ -22,6 +22,8 @@ class TrainConfig:
         Side of the network's square input, and short side of the cached full frames, in pixels.
     backbone, weights : str
         Any timm model name; ``imagenet`` or ``random``.
+    frozen : int
+        Leading stages, in timm's order, that keep their pretrained weights; 0 trains all. On a CPU the early stages cost the most.
     epochs, batch_size : int
     lr, weight_decay, dropout, label_smoothing : float
         Peak learning rate of AdamW under one cycle; fractions in [0, 1] for the last two.
@@ -52,6 +54,7 @@ class TrainConfig:
     cache_size: int = 72
     backbone: str = "test_resnet"
     weights: str = "random"
+    frozen: int = 0
     epochs: int = 12
     batch_size: int = 32
     lr: float = 5e-3
