@@ -43,6 +43,15 @@ class TrainConfig:
         Half-widths of the random zoom (a ratio) and of the random colour changes (a fraction).
     leak : bool
         Put siblings of test images into training, at equal training size (notebook 02 only).
+    generated : str
+        Generated images to train with: a generator (key of ``GENERATORS``) or an imported collection; empty for none.
+    per_class, oversample : int
+        Generated images, and repeated real ones, that join each minority class (every class but the most frequent one). They are mixed into
+        the same number of optimiser steps as without them.
+    randaug : int
+        Magnitude of RandAugment, 0-10; 0 for none.
+    mixup : float
+        Parameter of mixup, which half of the batches get, CutMix the others; 0 for neither.
     """
 
     preset: str = "quick"
@@ -70,16 +79,99 @@ class TrainConfig:
     scale: float = 0.2
     colour: float = 0.1
     leak: bool = False
+    generated: str = ""
+    per_class: int = 0
+    oversample: int = 0
+    randaug: int = 0
+    mixup: float = 0.0
 
     @property
     def name(self):
         """Name of the run: ``<arm>-s<seed>-f<fold>``."""
         return f"{self.arm}-s{self.seed}-f{self.fold}"
 
+    @property
+    def collection(self):
+        """Folder name of the generated images; a generator has one for each preset and fold."""
+        own = self.generated in GENERATORS
+        return generator(self.preset, self.generated, fold=self.fold).collection if own else self.generated
+
     def settings(self):
         """Fields that differ from their defaults, without the names: what enters the key."""
-        plain = {f.name: f.default for f in fields(self)}
-        return {k: v for k, v in asdict(self).items() if v != plain[k] and k not in ("preset", "arm")}
+        return changed(self, without=("preset", "arm"))
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """All that decides a generator, besides the data and the split.
+
+    Attributes
+    ----------
+    preset, arm : str
+        Names; the plain one is ``cvae``.
+    seed, fold : int
+        It sees the train role of this fold only.
+    source : str
+    image_size, cache_size : int
+        Side of its pictures, a multiple of 16 (the whole 4:3 frame is squeezed into the square), and short side of the cached frames.
+    width, latent : int
+        Channels at half the side, a multiple of 8, and length of the latent vector.
+    beta, warmup, free_bits : float
+        Weight of the KL divergence, the share of the steps in which it grows from 0, and nats that each latent number has for nothing.
+    edge : float
+        Weight of the error of edges, relative to that of pixels.
+    balance : float
+        How classes are drawn in training: 0 as often as they are, 1 equally often.
+    epochs, batch_size : int
+    lr, weight_decay, ema : float
+        As in :class:`TrainConfig`.
+    temperature : float
+        Scale of the latent noise when pictures are drawn; below 1 they are less varied and cleaner.
+    per_class : int
+        Pictures that are drawn of every class.
+    """
+
+    preset: str = "quick"
+    arm: str = "cvae"
+    seed: int = 0
+    fold: int = 0
+    source: str = "phantom"
+    image_size: int = 64
+    cache_size: int = 72
+    width: int = 16
+    latent: int = 64
+    beta: float = 1.0
+    warmup: float = 0.2
+    free_bits: float = 0.0
+    edge: float = 0.0
+    balance: float = 0.5
+    epochs: int = 8
+    batch_size: int = 32
+    lr: float = 2e-3
+    weight_decay: float = 0.01
+    ema: float = 0.98
+    temperature: float = 1.0
+    per_class: int = 100
+
+    @property
+    def name(self):
+        """Name of the training run, as in :class:`TrainConfig`."""
+        return f"{self.arm}-s{self.seed}-f{self.fold}"
+
+    @property
+    def collection(self):
+        """Name of the folder with its pictures."""
+        return f"{self.arm}-{self.preset}-f{self.fold}"
+
+    def settings(self):
+        """Fields that decide the training and differ from their defaults."""
+        return changed(self, without=("preset", "arm", "temperature", "per_class"))
+
+
+def changed(config, *, without):
+    """Fields of a configuration that differ from their defaults."""
+    plain = {f.name: f.default for f in fields(config)}
+    return {k: v for k, v in asdict(config).items() if v != plain[k] and k not in without}
 
 
 PRESETS = {
@@ -107,12 +199,31 @@ ARMS = {
     "logit_adjusted": dict(loss="logit_adjusted"),
     "mel3": dict(mel_weight=3.0),
     "mel_sampler": dict(sampler="balanced", mel_weight=3.0, select_metric="mel_recall"),
+    "cvae0": {},
+    "cvae50": dict(generated="cvae", per_class=50),
+    "cvae100": dict(generated="cvae", per_class=100),
+    "cvae200": dict(generated="cvae", per_class=200),
+    "cvae400": dict(generated="cvae", per_class=400),
+    "oversample100": dict(oversample=100),
+    "oversample400": dict(oversample=400),
+    "classical": dict(randaug=7, mixup=0.2),
     "metadata_only": dict(backbone="logistic_metadata", weights="random"),
     "mean_colour": dict(backbone="logistic_colour", weights="random"),
 }
 # The arms of notebook 04.
 CURES = ("baseline", "weighted", "sqrt_weighted", "sampler", "focal", "focal_sampler", "effective_number", "logit_adjusted", "mel3", "mel_sampler")
 STUDY = {"quick": ("baseline", "weighted", "sampler", "logit_adjusted"), "course": ("baseline", "weighted"), "full": CURES}
+# The arms of notebook 05, and those of them that a preset runs. No dose is the baseline under another name: it is not trained twice.
+DOSES = ("cvae0", "cvae50", "cvae100", "cvae200", "cvae400", "oversample400", "classical")
+DOSE_STUDY = {"quick": ("cvae0", "cvae100", "oversample100"), "course": ("cvae0", "cvae100", "cvae400", "oversample400"), "full": DOSES}
+TWINS = {"cvae0": "baseline"}
+GENERATORS = {"cvae": {}, "beta4": dict(beta=4.0), "beta025": dict(beta=0.25), "edge": dict(edge=2.0), "narrow": dict(width=16)}
+PAINTERS = {
+    "quick": GeneratorConfig(),
+    "course": GeneratorConfig(preset="course", source="ham10000", cache_size=150, width=24, epochs=20, ema=0.995, per_class=400),
+    "full": GeneratorConfig(preset="full", source="ham10000", image_size=96, cache_size=300, width=64, latent=128, epochs=120, batch_size=64,
+                            lr=1e-3, ema=0.999, per_class=400),
+}
 # Fitted in closed form: every seed would give the same, so one is enough.
 SEEDLESS = ("metadata_only", "mean_colour")
 # Arms that a preset runs with other seeds than the rest: the leak study on two cores.
@@ -164,3 +275,21 @@ def configure(preset, arm="baseline", *, seed=0, fold=0, **changes):
     if fold not in range(5):
         raise ValueError(f"fold must be 0-4, got {fold}")
     return replace(PRESETS[preset], **{**ARMS.get(arm, {}), **changes}, arm=arm, seed=seed, fold=fold)
+
+
+def generator(preset, arm="cvae", *, fold=0, **changes):
+    """The configuration of a generator.
+
+    Raises
+    ------
+    ValueError
+        A name that is not in ``GENERATORS``, with those that are.
+
+    Examples
+    --------
+    >>> generator("course", fold=2).collection
+    'cvae-course-f2'
+    """
+    if arm not in GENERATORS and not changes:
+        raise ValueError(f"no generator {arm!r}: choose one of {', '.join(GENERATORS)}, or say which fields it changes")
+    return replace(PAINTERS[preset], **{**GENERATORS.get(arm, {}), **changes}, arm=arm, fold=fold)
