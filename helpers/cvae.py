@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from helpers import data, generated, pictures, presets, runs, splits
+from helpers import data, generated, generators, pictures, runs, splits
+from helpers.latent import BATCH, densities, encode, texture
 from helpers.learner import QUICK_THREADS, make_trainer
 from helpers.lesions import CLASSES
-from helpers.vae import Vae, VaeLearner, pixel_error, scaled
+from helpers.vae import Vae, VaeLearner, pixel_error
 
 # Raise by hand when the mathematics of the generator changes: finished generators then count as stale.
 RECIPE = 1
 FILE = "generator.pt"
-BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,27 @@ class Generator:
     network : Vae
     centre, spread : (7, latent) and (7, latent, latent) float32 tensors
         Mean, and Cholesky factor of the covariance, of the latent vectors of each class.
+    spectrum : (7, 3, s, s/2+1) float32 tensor
+        Mean amplitude, by class and frequency, of what reconstructions leave out.
+    colour : (3, 3) float32 tensor
+        Mixes three independent noises into that of red, green and blue.
     history : DataFrame
         One row per epoch: ``reconstruction`` and ``kl`` in nats per image, ``pixel_error`` (0-255).
     """
 
-    config: presets.GeneratorConfig
+    config: generators.GeneratorConfig
     key: dict
     network: Vae
     centre: torch.Tensor
     spread: torch.Tensor
+    spectrum: torch.Tensor
+    colour: torch.Tensor
     history: pd.DataFrame
 
     @property
     def label(self):
         """What the manifest of its pictures names: the key and the settings of drawing, as one hex digest."""
-        text = json.dumps([self.key, self.config.temperature, self.config.per_class], sort_keys=True)
+        text = json.dumps([self.key, self.config.temperature, self.config.texture, self.config.per_class], sort_keys=True)
         return f"cvae:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -67,7 +73,8 @@ def load(config):
         return None
     network = build(config)
     network.load_state_dict(saved["network"])
-    return Generator(config, saved["key"], network.eval(), saved["centre"], saved["spread"], pd.DataFrame(saved["history"]))
+    tensors = [saved[name] for name in ("centre", "spread", "spectrum", "colour")]
+    return Generator(config, saved["key"], network.eval(), *tensors, pd.DataFrame(saved["history"]))
 
 
 def build(config):
@@ -150,46 +157,15 @@ def squeeze(images, rows, size):
 def save(config, wanted, learner, home):
     """Write network, latent densities and history; the file appears whole and makes the generator count as finished."""
     network = learner.network.cpu().eval()
-    centre, spread = densities(encode(network, learner.images.value, learner.target.value), learner.target.value.numpy())
+    images, target = learner.images.value, learner.target.value
+    latent = encode(network, images, target)
+    centre, spread = densities(latent, target.numpy())
+    spectrum, colour = texture(network, images, target, latent[0])
     history = [row | dict(pixel_error=pixel_error(row["reconstruction"], config.image_size)) for row in learner.history]
     content = io.BytesIO()
-    torch.save(dict(key=wanted, network=network.state_dict(), centre=centre, spread=spread, history=history), content)
+    found = dict(centre=centre, spread=spread, spectrum=spectrum, colour=colour, history=history)
+    torch.save(dict(key=wanted, network=network.state_dict()) | found, content)
     runs.write_atomic(home / FILE, content.getvalue())
-
-
-@torch.inference_mode()
-def encode(network, images, classes):
-    """Latent means and variances (n, latent) of (n, 3, s, s) uint8 images."""
-    parts = [network.encode(scaled(images[i : i + BATCH]), classes[i : i + BATCH]) for i in range(0, len(images), BATCH)]
-    mean, log_variance = (torch.cat(part) for part in zip(*parts, strict=True))
-    return mean, log_variance.exp()
-
-
-def densities(latent, target):
-    """Gaussian of the latent vectors of each class; its covariance leans on that of all classes where images are few.
-
-    Parameters
-    ----------
-    latent : tuple of two (n, d) tensors
-        Means and variances.
-    target : (n,) int
-        Class indices, each at least once.
-
-    Returns
-    -------
-    centre, spread : (7, d), (7, d, d) tensors
-        Spread is the lower Cholesky factor.
-    """
-    mean, variance = (part.double() for part in latent)
-    d = mean.shape[1]
-    centre = torch.stack([mean[target == c].mean(0) for c in range(len(CLASSES))])
-    gap = mean - centre[target]
-    pooled, spread = gap.T @ gap / len(gap) + variance.mean(0).diag(), []
-    for c in range(len(CLASSES)):
-        own = gap[target == c]
-        scatter = own.T @ own + len(own) * variance[target == c].mean(0).diag()
-        spread.append(torch.linalg.cholesky((scatter + d * pooled) / (len(own) + d) + 1e-5 * torch.eye(d)))
-    return centre.float(), torch.stack(spread).float()
 
 
 @torch.inference_mode()
@@ -212,17 +188,22 @@ def sample(generator, dx, *, temperature=None, seed=0):
     """
     temperature = generator.config.temperature if temperature is None else temperature
     classes = torch.tensor([CLASSES.index(code) for code in dx])
-    noise = torch.randn(len(classes), generator.config.latent, generator=torch.Generator().manual_seed(seed))
+    source = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(classes), generator.config.latent, generator=source)
     z = generator.centre[classes] + temperature * torch.einsum("nij,nj->ni", generator.spread[classes], noise)
-    return decode(generator, z, classes)
+    return decode(generator, z, classes, grain=source if generator.config.texture else None)
 
 
 @torch.inference_mode()
-def decode(generator, z, classes):
-    """4:3 frames, (n, s, round(4/3 s), 3) uint8, of latent vectors."""
-    out = []
+def decode(generator, z, classes, *, grain=None):
+    """4:3 frames, (n, s, round(4/3 s), 3) uint8, of latent vectors; with a random ``grain``, fine noise is added."""
+    out, size = [], generator.config.image_size
     for i in range(0, len(z), BATCH):
         x = generator.network.decode(z[i : i + BATCH], classes[i : i + BATCH])
+        if grain:
+            white = torch.fft.rfft2(torch.randn(len(x), 3, size, size, generator=grain), norm="ortho") * generator.spectrum[classes[i : i + BATCH]]
+            fine = torch.einsum("ij,bjhw->bihw", generator.colour, torch.fft.irfft2(white, s=(size, size), norm="ortho"))
+            x = x + generator.config.texture * fine
         x = ((x + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
         out += [cv2.resize(one, pictures.shape_of(len(one))[::-1], interpolation=cv2.INTER_LINEAR) for one in x]
     return np.stack(out)
@@ -257,10 +238,10 @@ def provide(config):
         The manifest. Missing pictures of our own generator are drawn, after training it where needed; where there are no data to train on,
         what is there counts.
     """
-    if not isinstance(config, presets.GeneratorConfig):
-        if config.generated not in presets.GENERATORS:
+    if not isinstance(config, generators.GeneratorConfig):
+        if config.generated not in generators.GENERATORS:
             return generated.manifest(config.collection)
-        config = presets.generator(config.preset, config.generated, fold=config.fold)
+        config = generators.generator(config.preset, config.generated, fold=config.fold)
     generator = fit(config)
     if generated.sha256(config.collection):
         frame = generated.manifest(config.collection)
@@ -273,13 +254,13 @@ def provide(config):
 def main(arguments=None):
     """``python -m helpers.cvae course [--arms cvae beta4]``: train generators and draw their pictures."""
     parser = argparse.ArgumentParser(prog="python -m helpers.cvae", description="Train the missing generators of a preset and draw their pictures.")
-    parser.add_argument("preset", choices=list(presets.PAINTERS))
-    parser.add_argument("--arms", nargs="+", default=["cvae"], choices=list(presets.GENERATORS))
+    parser.add_argument("preset", choices=list(generators.PAINTERS))
+    parser.add_argument("--arms", nargs="+", default=["cvae"], choices=list(generators.GENERATORS))
     parser.add_argument("--folds", nargs="+", type=int, default=[0])
     options = parser.parse_args(arguments)
     for arm in options.arms:
         for fold in options.folds:
-            config = presets.generator(options.preset, arm, fold=fold)
+            config = generators.generator(options.preset, arm, fold=fold)
             print(f"{config.collection}: {len(provide(config))} pictures, manifest {generated.sha256(config.collection)[:12]}")
 
 

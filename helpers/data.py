@@ -12,7 +12,7 @@ import pandas as pd
 import pandera.pandas as pa
 from tqdm.auto import tqdm
 
-from helpers import artefacts, download, generated, paths, phantom, pictures
+from helpers import artefacts, download, intake, paths, phantom, pictures
 from helpers.cache import cached
 from helpers.lesions import CLASSES
 
@@ -228,7 +228,7 @@ def content(name, frame, where):
 def main():
     """``python -m helpers.data``: fetch what is missing of HAM10000 and verify it; ``... import FOLDER``: generated images."""
     if sys.argv[1:2] == ["import"]:
-        return generated.main(sys.argv[2:])
+        return intake.main(sys.argv[2:])
     folder = place(None)
     try:
         if not any((folder / name).is_file() for name in METADATA):

@@ -1,6 +1,7 @@
 """Training that knows by itself whether to start, to resume or to do nothing: ``fit(config)``."""
 
 import argparse
+import json
 import os
 
 import numpy as np
@@ -152,6 +153,27 @@ def write(config, home, wanted, frame, probabilities, *, device, started_from, h
 def load_weights(classifier, home):
     """Put the weights of a finished run into a classifier."""
     classifier.network.load_state_dict(torch.load(home / "weights.pt", map_location="cpu", weights_only=True))
+    return classifier
+
+
+def penultimate(config):
+    """The classifier of a run trained here, without its last layer: what it gives are features.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Its weights are not here (published predictions come without them), or it started from others.
+    """
+    home = runs.folder(config)
+    if not (home / "weights.pt").is_file():
+        raise FileNotFoundError(f"{paths.relative(home)}/weights.pt is not here: it stays where {config.name} was trained, copy it or train it again")
+    classifier = models.create(config)
+    start = json.loads(runs.sidecar_file(home / "predictions.csv.gz").read_text())["weights"]
+    if classifier.weights != start:
+        # Padding and normalisation of the inputs come with the initial weights.
+        raise ValueError(f"{config.name} was trained from weights {start[:12]}, which are not here: set SKIN_WEIGHTS to that file")
+    load_weights(classifier, home)
+    classifier.network.reset_classifier(0)
     return classifier
 
 

@@ -1,6 +1,7 @@
 """The network of the generator: a residual, class-conditional variational autoencoder, and the Lightning module that trains it."""
 
 import math
+from itertools import pairwise
 
 import lightning as L
 import numpy as np
@@ -52,7 +53,7 @@ class Vae(nn.Module):
         flat = self.deepest * self.side**2
         self.label = nn.Embedding(len(CLASSES), LABEL)
         self.enter = nn.Conv2d(3, width, 4, stride=2, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(steps, steps[1:], strict=False))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(steps))
         self.encode_blocks = nn.ModuleList(Block(b, b) for b in steps[1:])
         self.to_latent = nn.Linear(flat, 2 * latent)
         self.from_latent = nn.Linear(latent + LABEL, flat)

@@ -12,9 +12,10 @@ from helpers import paths
 
 # fmt: off
 ORDER = [
-    "paths", "lesions", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "generated", "data", "duplicates", "splits",
-    "metrics", "calibration", "thresholds", "curves", "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup",
-    "learner", "vae", "cvae", "train", "study", "quality", "plots", "typeset", "report", "readme", "headless",
+    "paths", "lesions", "generators", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "generated",
+    "intake", "data", "duplicates", "splits", "metrics", "calibration", "thresholds", "fidelity", "synthesis", "curves", "slider", "weights",
+    "runs", "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "study", "quality", "plots", "typeset", "report",
+    "readme", "headless",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}
