@@ -12,6 +12,7 @@ HELPERS = sorted(str(path) for path in Path("helpers").glob("*.py"))
 # Arms whose predictions a notebook reads, with every seed of the preset.
 READS = {"02_dedup_split": ["baseline", "leaky"], "03_baseline": ["baseline", "metadata_only", "mean_colour"]}
 READS |= {"04_imbalance_ablations": list(presets.STUDY[PRESET]), "06_threshold_analysis": ["baseline"]}
+READS |= {"05_cvae_augmentation": list(presets.DOSE_STUDY[PRESET])}
 MINUTES = {"quick": 10, "course": 60, "full": 720}[PRESET]
 # `quick` is made on the spot; the report of the others is made from committed results, and only `make study` trains and runs notebooks.
 MAKES = PRESET == "quick" or config.get("study", False)
@@ -23,7 +24,7 @@ os.environ.update(TQDM_DISABLE="1", SKIN_PUBLISH="1", PYTHONWARNINGS="ignore")
 def runs_for(notebook):
     """Predictions that must be trained for a notebook: those that are not published with a valid key."""
     wanted = [presets.configure(PRESET, arm, seed=seed) for arm in READS.get(notebook, []) for seed in presets.seeds(PRESET, arm)]
-    return [f"data/runs/{PRESET}/{c.name}/predictions.csv.gz" for c in wanted if not runs.finished(c, published=True)]
+    return sorted({f"data/runs/{PRESET}/{runs.twin(c).name}/predictions.csv.gz" for c in wanted if not runs.finished(c, published=True)})
 
 
 wildcard_constraints:

@@ -18,7 +18,7 @@ SMALLEST = 32
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-def collect(place, *, name=None, labels=None):
+def collect(place, *, name=None, labels=None, replace=False):
     """Import a folder of images made elsewhere; what was asked for is their class, never a diagnosis.
 
     Pictures of another shape are cropped to 4:3 about their centre.
@@ -33,6 +33,9 @@ def collect(place, *, name=None, labels=None):
         CSV with a column ``file`` (or ``image``, ``filename``) and a column ``dx`` (or ``class``, ``label``); a single CSV in the folder is
         found by itself. Without one the class is the sub-folder's name or a word of the file's name.
 
+    replace : bool
+        Whether a collection of that name may be replaced.
+
     Returns
     -------
     DataFrame
@@ -45,7 +48,7 @@ def collect(place, *, name=None, labels=None):
     """
     place = Path(place).expanduser()
     name = name or re.sub(r"[^a-z0-9_-]+", "-", place.resolve().name.lower()).strip("-")
-    if generated.folder(name).exists():
+    if generated.folder(name).exists() and not replace:
         raise ValueError(f"data/generated/{name} is there already: choose another --name, or delete it")
     files = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
     if not files:

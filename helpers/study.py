@@ -141,6 +141,24 @@ def differences(study, *, keys, role="test", equal_shares=None, base=BASE):
     return table.assign(p_holm=table.groupby("score")["p"].transform(metrics.holm))
 
 
+def doses(table):
+    """Rows of :func:`differences` with ``kind`` (what joined: generated, repeated or nothing) and ``dose`` (images per minority class)."""
+    arms = table["arm"].map(presets.ARMS)
+    kind = ["generated" if arm.get("generated") else "repeated" if arm.get("oversample") else "other" if arm else "nothing" for arm in arms]
+    return table.assign(kind=kind, dose=[arm.get("per_class", arm.get("oversample", 0)) for arm in arms])
+
+
+def told(row, key, *, sign=""):
+    """A value of a table with its interval, as a sentence has it.
+
+    Examples
+    --------
+    >>> told(dict(kid=0.5, kid_low=0.25, kid_high=0.75), "kid", sign="+")
+    '+0.500 [+0.250, +0.750]'
+    """
+    return f"{row[key]:{sign}.3f} [{row[f'{key}_low']:{sign}.3f}, {row[f'{key}_high']:{sign}.3f}]"
+
+
 def one_score(table, key):
     """Rows of one score from :func:`differences`, its name in the columns and p corrected, as the report shows it."""
     rows = table[table["score"] == key].drop(columns=["score", "p"])

@@ -156,8 +156,8 @@ def load_weights(classifier, home):
     return classifier
 
 
-def penultimate(config):
-    """The classifier of a run trained here, without its last layer: what it gives are features.
+def trained(config):
+    """The classifier of a run trained here, with its weights.
 
     Raises
     ------
@@ -172,7 +172,12 @@ def penultimate(config):
     if classifier.weights != start:
         # Padding and normalisation of the inputs come with the initial weights.
         raise ValueError(f"{config.name} was trained from weights {start[:12]}, which are not here: set SKIN_WEIGHTS to that file")
-    load_weights(classifier, home)
+    return load_weights(classifier, home)
+
+
+def penultimate(config):
+    """As :func:`trained`, but without the last layer: what it gives are features."""
+    classifier = trained(config)
     classifier.network.reset_classifier(0)
     return classifier
 

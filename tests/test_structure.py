@@ -12,10 +12,10 @@ from helpers import paths
 
 # fmt: off
 ORDER = [
-    "paths", "lesions", "generators", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "generated",
-    "intake", "data", "duplicates", "splits", "metrics", "calibration", "thresholds", "fidelity", "synthesis", "curves", "slider", "weights",
-    "runs", "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "study", "quality", "plots", "typeset", "report",
-    "readme", "headless",
+    "paths", "lesions", "generators", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "generated", "intake",
+    "data", "duplicates", "splits", "metrics", "calibration", "thresholds", "fidelity", "synthesis", "curves", "slider", "weights", "runs",
+    "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "studio", "study", "quality", "plots", "typeset",
+    "report", "readme", "headless",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}
