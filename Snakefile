@@ -2,7 +2,7 @@
 import os
 from pathlib import Path
 
-from helpers import presets, runs
+from helpers import generators, presets, runs
 
 PRESET = config.get("preset", "quick")
 SOURCE = presets.PRESETS[PRESET].source
@@ -25,6 +25,13 @@ def runs_for(notebook):
     """Predictions that must be trained for a notebook: those that are not published with a valid key."""
     wanted = [presets.configure(PRESET, arm, seed=seed) for arm in READS.get(notebook, []) for seed in presets.seeds(PRESET, arm)]
     return sorted({f"data/runs/{PRESET}/{runs.twin(c).name}/predictions.csv.gz" for c in wanted if not runs.finished(c, published=True)})
+
+
+def decides(w):
+    """What a run is made of. Of generated images the recipe: the pictures need not be there yet."""
+    c = presets.configure(PRESET, w.arm, seed=int(w.seed), fold=int(w.fold))
+    painter = generators.generator(PRESET, c.generated, fold=c.fold) if c.generated in generators.GENERATORS else None
+    return runs.key(c) | ({"generated": str(painter)} if painter else {})
 
 
 wildcard_constraints:
@@ -52,7 +59,7 @@ if MAKES:
             # `update` keeps the file while the job runs: `fit` itself decides what is still valid.
             update(f"data/runs/{PRESET}/{{arm}}-s{{seed}}-f{{fold}}/predictions.csv.gz"),
         params:
-            key=lambda w: runs.key(presets.configure(PRESET, w.arm, seed=int(w.seed), fold=int(w.fold))),
+            key=decides,
         log:
             notebook=f"data/runs/{PRESET}/{{arm}}-s{{seed}}-f{{fold}}/train_run.ipynb",
         threads: 2

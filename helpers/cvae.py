@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from helpers import data, generated, generators, pictures, runs, splits
+from helpers.cache import locked
 from helpers.latent import BATCH, densities, encode, texture
 from helpers.learner import QUICK_THREADS, make_trainer
 from helpers.lesions import CLASSES
@@ -235,20 +236,22 @@ def provide(config):
     Returns
     -------
     DataFrame
-        The manifest. Missing pictures of our own generator are drawn, after training it where needed; where there are no data to train on,
-        what is there counts.
+        The manifest. Missing pictures of our own generator are drawn, after training it where needed.
     """
     if not isinstance(config, generators.GeneratorConfig):
         if config.generated not in generators.GENERATORS:
             return generated.manifest(config.collection)
         config = generators.generator(config.preset, config.generated, fold=config.fold)
-    generator = fit(config)
-    if generated.sha256(config.collection):
-        frame = generated.manifest(config.collection)
-        if (frame["generator"] == generator.label).all():
-            return frame
-    dx = np.repeat(CLASSES, config.per_class)
-    return generated.write(config.collection, sample(generator, dx, seed=config.seed), dx, label_source="condition", generator=generator.label)
+    place = generated.folder(config.collection)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with locked(place):  # runs side by side want the same pictures: one makes them, the others wait
+        generator = fit(config)
+        if generated.sha256(config.collection):
+            frame = generated.manifest(config.collection)
+            if (frame["generator"] == generator.label).all():
+                return frame
+        dx = np.repeat(CLASSES, config.per_class)
+        return generated.write(config.collection, sample(generator, dx, seed=config.seed), dx, label_source="condition", generator=generator.label)
 
 
 def main(arguments=None):

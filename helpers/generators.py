@@ -49,14 +49,14 @@ class GeneratorConfig:
     free_bits: float = 0.0
     edge: float = 0.0
     balance: float = 0.5
-    epochs: int = 8
+    epochs: int = 6
     batch_size: int = 32
     lr: float = 2e-3
     weight_decay: float = 0.01
     ema: float = 0.98
     temperature: float = 1.0
     texture: float = 1.0
-    per_class: int = 100
+    per_class: int = 200
 
     @property
     def name(self):
@@ -87,7 +87,7 @@ GENERATORS = {"cvae": {}} | {
 SWEEP = {"quick": ("small_plain", "small_beta025"), "course": tuple(GENERATORS)[1:], "full": tuple(GENERATORS)[1:]}
 PAINTERS = {
     "quick": GeneratorConfig(),
-    "course": GeneratorConfig(preset="course", source="ham10000", cache_size=150, width=24, epochs=20, ema=0.995, per_class=400),
+    "course": GeneratorConfig(preset="course", source="ham10000", cache_size=150, width=24, epochs=18, ema=0.995, per_class=400),
     "full": GeneratorConfig(preset="full", source="ham10000", image_size=96, cache_size=300, width=64, latent=128, epochs=120, batch_size=64,
                             lr=1e-3, ema=0.999, per_class=400),
 }

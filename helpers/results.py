@@ -145,6 +145,14 @@ class Book:
             return pd.DataFrame()
         return pd.DataFrame(table["rows"], columns=table["columns"])
 
+    def keep(self, *prefixes):
+        """Record published values again, those with these prefixes, for what cannot be computed here."""
+        try:
+            values = read(self.preset, self.notebook)["values"]
+        except FileNotFoundError:
+            return
+        self.values |= {key: value for key, value in values.items() if key.split(".")[0] in prefixes}
+
     def used(self, runs):
         """Remember the runs (:class:`helpers.runs.Run`) that the numbers were computed from."""
         self.runs += list(runs)

@@ -83,7 +83,7 @@ def test_every_arm_takes_as_many_steps_as_the_baseline(made):
     steps = {len(train.make_learner(tiny(**change), frame, rows).train_dataloader())
              for change in ({}, dict(generated=made, per_class=6), dict(oversample=50), dict(mixup=0.2, randaug=5))}
     assert len(steps) == 1
-    batches = Batches(np.arange(10), 2, lambda rows: rows[::-1], drawn=6)
+    batches = Batches(np.arange(10), 2, lambda rows: rows[::-1].copy(), drawn=6)
     assert [batch.tolist() for batch in batches] == [[9, 8], [7, 6], [5, 4]]
 
 
