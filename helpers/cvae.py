@@ -36,7 +36,7 @@ class Generator:
     centre, spread : (7, latent) and (7, latent, latent) float32 tensors
         Mean, and Cholesky factor of the covariance, of the latent vectors of each class.
     spectrum : (7, 3, s, s/2+1) float32 tensor
-        Mean amplitude, by class and frequency, of what reconstructions leave out.
+        Root mean square amplitude, by class and frequency, of what reconstructions leave out.
     colour : (3, 3) float32 tensor
         Mixes three independent noises into that of red, green and blue.
     history : DataFrame

@@ -169,7 +169,7 @@ class VaeLearner(L.LightningModule):
 
     def configure_optimizers(self):
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay)
-        steps = max(self.config.epochs * len(self.train_dataloader()), 10)
+        steps = max(self.config.epochs * len(self.train_dataloader()), 20)  # a cycle of fewer steps divides by zero
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.lr, total_steps=steps, pct_start=0.1)
         return [optimizer], [dict(scheduler=schedule, interval="step")]
 
