@@ -9,7 +9,8 @@ import platform
 from benchmarks import bootstrap, coverage, generator, quick, training
 from helpers import paths, results, runs
 
-PARTS = {"bootstrap": bootstrap.measure, "training": training.measure, "generator": generator.measure, "quick": quick.measure, "coverage": coverage.measure}
+PARTS = {"bootstrap": bootstrap.measure, "training": training.measure, "generator": generator.measure, "quick": quick.measure,
+         "coverage": coverage.measure}
 
 
 def main():
