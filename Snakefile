@@ -2,7 +2,7 @@
 import os
 from pathlib import Path
 
-from helpers import presets, runs
+from helpers import generators, presets, runs
 
 PRESET = config.get("preset", "quick")
 SOURCE = presets.PRESETS[PRESET].source
@@ -12,6 +12,7 @@ HELPERS = sorted(str(path) for path in Path("helpers").glob("*.py"))
 # Arms whose predictions a notebook reads, with every seed of the preset.
 READS = {"02_dedup_split": ["baseline", "leaky"], "03_baseline": ["baseline", "metadata_only", "mean_colour"]}
 READS |= {"04_imbalance_ablations": list(presets.STUDY[PRESET]), "06_threshold_analysis": ["baseline"]}
+READS |= {"05_cvae_augmentation": list(presets.DOSE_STUDY[PRESET])}
 MINUTES = {"quick": 10, "course": 60, "full": 720}[PRESET]
 # `quick` is made on the spot; the report of the others is made from committed results, and only `make study` trains and runs notebooks.
 MAKES = PRESET == "quick" or config.get("study", False)
@@ -23,7 +24,14 @@ os.environ.update(TQDM_DISABLE="1", SKIN_PUBLISH="1", PYTHONWARNINGS="ignore")
 def runs_for(notebook):
     """Predictions that must be trained for a notebook: those that are not published with a valid key."""
     wanted = [presets.configure(PRESET, arm, seed=seed) for arm in READS.get(notebook, []) for seed in presets.seeds(PRESET, arm)]
-    return [f"data/runs/{PRESET}/{c.name}/predictions.csv.gz" for c in wanted if not runs.finished(c, published=True)]
+    return sorted({f"data/runs/{PRESET}/{runs.twin(c).name}/predictions.csv.gz" for c in wanted if not runs.finished(c, published=True)})
+
+
+def decides(w):
+    """What a run is made of. Of generated images the recipe: the pictures need not be there yet."""
+    c = presets.configure(PRESET, w.arm, seed=int(w.seed), fold=int(w.fold))
+    painter = generators.generator(PRESET, c.generated, fold=c.fold) if c.generated in generators.GENERATORS else None
+    return runs.key(c) | ({"generated": str(painter)} if painter else {})
 
 
 wildcard_constraints:
@@ -51,7 +59,7 @@ if MAKES:
             # `update` keeps the file while the job runs: `fit` itself decides what is still valid.
             update(f"data/runs/{PRESET}/{{arm}}-s{{seed}}-f{{fold}}/predictions.csv.gz"),
         params:
-            key=lambda w: runs.key(presets.configure(PRESET, w.arm, seed=int(w.seed), fold=int(w.fold))),
+            key=decides,
         log:
             notebook=f"data/runs/{PRESET}/{{arm}}-s{{seed}}-f{{fold}}/train_run.ipynb",
         threads: 1 if PRESET == "quick" else 2

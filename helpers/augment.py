@@ -1,8 +1,15 @@
 """Random views of dermatoscopic images: every image gets its own geometry and colour, one warp per batch."""
 
+import random
+
 import numpy as np
 import torch
+from PIL import Image
+from timm.data import Mixup
+from timm.data.auto_augment import rand_augment_transform
 from torch.nn import functional
+
+from helpers.lesions import CLASSES
 
 N_DRAWS = 10
 
@@ -91,3 +98,55 @@ def recolour(x, u, colour):
     matrix = contrast * (saturation * torch.eye(3, device=u.device) + (1 - saturation) * luma) * tint[:, None, :]
     offset = brightness + (1 - contrast) * 0.5
     return (torch.einsum("bij,bjhw->bihw", matrix, x) + offset[..., None]).clamp_(0, 1)
+
+
+def randaugment(images, uniform, *, magnitude):
+    """Two random operations of RandAugment on every frame.
+
+    Parameters
+    ----------
+    images : (b, h, w, 3) uint8 tensor
+    uniform : (b,) array in [0, 1)
+        One number per image, from :func:`draws`; it decides what happens.
+    magnitude : int
+        0-10.
+
+    References
+    ----------
+    Cubuk et al. (2020), RandAugment: practical automated data augmentation with a reduced search space, NeurIPS.
+    """
+    change, before = rand_augment_transform(f"rand-m{magnitude}-n2-mstd0.5", {}), (random.getstate(), np.random.get_state())
+    out = np.empty(images.shape, np.uint8)
+    for row, image, u in zip(out, images.cpu().numpy(), uniform, strict=True):
+        # timm draws from both global generators.
+        random.seed(float(u))
+        np.random.seed(int(u * 2**32))
+        row[:] = np.asarray(change(Image.fromarray(image)))
+    random.setstate(before[0])
+    np.random.set_state(before[1])
+    return torch.from_numpy(out).to(images.device)
+
+
+def blended(x, target, *, alpha, seed):
+    """Mixup or CutMix of a batch, half of the batches each: new inputs, and targets as (b, k) shares.
+
+    Parameters
+    ----------
+    x : (b, 3, s, s) tensor
+    target : (b,) int tensor
+    alpha : float
+        Parameter of the Beta distribution of mixup's weights; CutMix has 1.
+    seed : int or tuple of int
+        Decides the choice and the weights. A last odd image is left out, as pairs are needed.
+
+    References
+    ----------
+    Zhang et al. (2018), mixup: beyond empirical risk minimization, ICLR.
+    Yun et al. (2019), CutMix: regularization strategy to train strong classifiers with localizable features, ICCV.
+    """
+    even = len(x) // 2 * 2
+    before = np.random.get_state()
+    np.random.seed(np.random.SeedSequence(seed).generate_state(4))
+    x, target = Mixup(mixup_alpha=alpha, cutmix_alpha=1.0, label_smoothing=0.0, num_classes=len(CLASSES))(x[:even].clone(), target[:even])
+    np.random.set_state(before)
+    return x, target

@@ -12,7 +12,7 @@ import pandas as pd
 import pandera.pandas as pa
 from tqdm.auto import tqdm
 
-from helpers import artefacts, download, paths, phantom, pictures
+from helpers import artefacts, download, intake, paths, phantom, pictures
 from helpers.cache import cached
 from helpers.lesions import CLASSES
 
@@ -226,7 +226,9 @@ def content(name, frame, where):
 
 
 def main():
-    """``python -m helpers.data``: fetch what is missing of HAM10000 and verify all of it."""
+    """``python -m helpers.data``: fetch what is missing of HAM10000 and verify it; ``... import FOLDER``: generated images."""
+    if sys.argv[1:2] == ["import"]:
+        return intake.main(sys.argv[2:])
     folder = place(None)
     try:
         if not any((folder / name).is_file() for name in METADATA):
@@ -243,6 +245,7 @@ def main():
               f"{len(held)} files as first downloaded, content {fingerprint('ham10000')[:12]}")
     except (OSError, ValueError) as error:
         sys.exit(str(error))
+    return None
 
 
 if __name__ == "__main__":

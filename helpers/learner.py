@@ -1,29 +1,34 @@
 """The Lightning module that trains a classifier on images kept in one array."""
 
+import logging
 import os
 import time
+import warnings
 from pathlib import Path
 
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from tqdm.auto import tqdm
 
 from helpers import metrics
-from helpers.augment import draws, view
+from helpers.augment import N_DRAWS, blended, draws, randaugment, view
 
 ON_DEVICE_BYTES = 4e9
+QUICK_THREADS = 1  # a small network gains little from a second thread: runs go side by side instead
 
 
 class Batches:
     """Batches of row numbers, a function of (seed, epoch) alone; the images follow on the device."""
 
-    def __init__(self, rows, batch_size, order=None):
+    def __init__(self, rows, batch_size, order=None, *, drawn=None):
         self.rows, self.batch_size, self.order = np.asarray(rows), batch_size, order
+        self.drawn = drawn or len(self.rows)
 
     def __len__(self):
-        return len(self.rows) // self.batch_size if self.order else -(-len(self.rows) // self.batch_size)
+        return self.drawn // self.batch_size if self.order else -(-len(self.rows) // self.batch_size)
 
     def __iter__(self):
         rows = self.order(self.rows) if self.order else self.rows
@@ -45,15 +50,17 @@ class Learner(L.LightningModule):
         Images to train on, and images on which the epoch is chosen.
     loss : callable
         Of logits (b, k) and targets (b,).
+    drawn : int, optional
+        Training images seen in an epoch; all of them where left out.
     """
 
-    def __init__(self, config, classifier, images, target, *, train_rows, select_rows, loss):
+    def __init__(self, config, classifier, images, target, *, train_rows, select_rows, loss, drawn=None):
         super().__init__()
         self.config, self.classifier, self.images, self.loss = config, classifier, images, loss
         self.network = classifier.network.to(memory_format=torch.channels_last)
         self.target = torch.from_numpy(np.array(target, dtype=np.int64))
         self.train_rows, self.select_rows = np.asarray(train_rows), np.asarray(select_rows)
-        self.history, self.losses, self.outputs, self.started = [], [], [], 0.0
+        self.drawn, self.history, self.losses, self.outputs, self.started = drawn, [], [], [], 0.0
 
     @property
     def epoch(self):
@@ -74,9 +81,24 @@ class Learner(L.LightningModule):
     def inputs(self, rows, *, augment):
         """(b, 3, s, s) normalised views of some rows."""
         uniform = draws(self.config.seed, self.epoch, rows.cpu().numpy()) if augment else None
-        x = view(self.pixels(rows), size=self.config.image_size, uniform=uniform, scale=self.config.scale if augment else 0.0,
+        pixels = self.pixels(rows)
+        if augment and self.config.randaug:
+            pixels = randaugment(pixels, self.extra_draws(rows), magnitude=self.config.randaug)
+        x = view(pixels, size=self.config.image_size, uniform=uniform, scale=self.config.scale if augment else 0.0,
                  colour=self.config.colour if augment else 0.0)
         return self.classifier.normalise(x).contiguous(memory_format=torch.channels_last)
+
+    def extra_draws(self, rows):
+        """One more number for each image, unrelated to those of its view."""
+        return draws(self.config.seed, self.epoch, rows.cpu().numpy(), count=N_DRAWS + 1)[:, -1]
+
+    def train(self, mode=True):
+        """Training mode, but for frozen layers: they keep the statistics of their pretraining."""
+        super().train(mode)
+        for module in self.network.modules():
+            if (own := list(module.parameters(recurse=False))) and not any(p.requires_grad for p in own):
+                module.eval()
+        return self
 
     def order(self, rows):
         """Training order of this epoch: a permutation, or a draw with classes equally likely."""
@@ -87,7 +109,7 @@ class Learner(L.LightningModule):
         return generator.choice(rows, size=len(rows), p=sampling_probabilities(target))
 
     def train_dataloader(self):
-        return Batches(self.train_rows, self.config.batch_size, self.order)
+        return Batches(self.train_rows, self.config.batch_size, self.order, drawn=self.drawn)
 
     def val_dataloader(self):
         return Batches(self.select_rows, 64)
@@ -98,7 +120,10 @@ class Learner(L.LightningModule):
         torch.manual_seed(self.config.seed * 100_003 + self.epoch)
 
     def training_step(self, rows, _):
-        loss = self.loss(self.network(self.inputs(rows, augment=True)).float(), self.target[rows.cpu()].to(self.device))
+        x, target = self.inputs(rows, augment=True), self.target[rows.cpu()].to(self.device)
+        if self.config.mixup:
+            x, target = blended(x, target, alpha=self.config.mixup, seed=(self.config.seed, self.epoch, int(rows[0])))
+        loss = self.loss(self.network(x).float(), target)
         self.losses.append(loss.detach())
         return loss
 
@@ -118,8 +143,8 @@ class Learner(L.LightningModule):
         })
 
     def configure_optimizers(self):
-        decay = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        decay, plain = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
         groups = [dict(params=decay, weight_decay=self.config.weight_decay), dict(params=plain, weight_decay=0.0)]
         optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
         steps = max(self.config.epochs * len(self.train_dataloader()), 10)  # a cycle of fewer steps divides by zero
@@ -175,3 +200,17 @@ class Progress(L.Callback):
 
     def on_train_end(self, trainer, learner):
         self.bar.close()
+
+
+def make_trainer(config, home, epochs, *, monitor=None):
+    """Quiet Lightning trainer: atomic checkpoints of the last and the best epoch (by ``monitor``), averaged weights, one progress bar."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+    best = ModelCheckpoint(home, filename="best", monitor=monitor, mode="max", save_last=True, enable_version_counter=False)
+    average = [EMAWeightAveraging(decay=config.ema)] if config.ema else []
+    cuda = torch.cuda.is_available()
+    return L.Trainer(
+        max_epochs=epochs, accelerator="auto", devices=1, precision="bf16-mixed" if cuda else "32-true", plugins=[AtomicCheckpoints()],
+        callbacks=[*average, best, Progress()], logger=False, enable_progress_bar=False, enable_model_summary=False,
+        num_sanity_val_steps=0, log_every_n_steps=10**9, gradient_clip_val=1.0,
+    )

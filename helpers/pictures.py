@@ -95,7 +95,7 @@ def reader(where):
         yield lambda place: place[0].read_bytes() if place[1] is None else zips[place[0]].read(place[1])
 
 
-def decode(content, size):
+def decode(content, size, *, crop=False):
     """One picture as upright RGB.
 
     Grey, CMYK and transparent pictures (over white) become RGB and EXIF turns are applied; the whole frame is resized to
@@ -107,6 +107,8 @@ def decode(content, size):
         A JPEG or PNG file.
     size : int
         Short side in pixels.
+    crop : bool
+        Cut another shape to 4:3 about its centre instead.
 
     Returns
     -------
@@ -129,6 +131,8 @@ def decode(content, size):
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+            if crop:
+                return np.asarray(ImageOps.fit(picture.convert("RGB"), (w, h), Image.Resampling.BILINEAR))
             return np.asarray(picture.convert("RGB").resize((w, h), Image.Resampling.BILINEAR, reducing_gap=2.0))
     except UnidentifiedImageError:
         raise ValueError("not an image") from None

@@ -131,6 +131,26 @@ def forest(table, score, *, ax, what="difference", alpha=0.05):
     return ax
 
 
+def doses(table, score, *, ax):
+    """A score against the dose, with 95 % intervals, from :func:`helpers.study.doses`: generated images a line, repeated real ones beside it."""
+    rows = table[(table["score"] == score) & (table["kind"] != "other")].sort_values("dose")
+    start = rows["kind"] == "nothing"
+    for kind, marker, shift in (("generated", "o", 0.0), ("repeated", "s", 8.0)):
+        own = rows[start | (rows["kind"] == kind)]
+        error = [own["mean"] - own["mean_low"], own["mean_high"] - own["mean"]]
+        ax.errorbar(own["dose"] + shift, own["mean"], yerr=error, marker=marker, linestyle="-" if kind == "generated" else ":", capsize=3, label=kind)
+    ax.set(xlabel="images added per minority class", ylabel=score.replace("_", " "))
+    return ax
+
+
+def vae_curves(history, *, axes):
+    """Reconstruction error (root of the mean square, 0-255) and KL divergence (nats per image), epoch by epoch."""
+    for ax, column, label in zip(axes, ("pixel_error", "kl"), ("reconstruction error (0-255)", "KL divergence (nats)"), strict=True):
+        ax.plot(history["epoch"] + 1, history[column], marker="o", markersize=3, color=INK)
+        ax.set(xlabel="epoch", ylabel=label)
+    return axes
+
+
 def recalls(table, *, ax):
     """Heat map of recall per arm (rows) and class (columns), in per cent."""
     sns.heatmap(100 * table, annot=True, fmt=".0f", cmap="cividis", vmin=0, vmax=100, cbar=False, ax=ax, annot_kws={"fontsize": "small"})

@@ -1,6 +1,8 @@
 """Every setting of a training run, the frozen presets, and the arms of the ablations."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+
+from helpers.generators import GENERATORS, changed, generator
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class TrainConfig:
         Side of the network's square input, and short side of the cached full frames, in pixels.
     backbone, weights : str
         Any timm model name; ``imagenet`` or ``random``.
+    frozen : int
+        Leading stages, in timm's order, that keep their pretrained weights; 0 trains all. On a CPU the early stages cost the most.
     epochs, batch_size : int
     lr, weight_decay, dropout, label_smoothing : float
         Peak learning rate of AdamW under one cycle; fractions in [0, 1] for the last two.
@@ -41,6 +45,15 @@ class TrainConfig:
         Half-widths of the random zoom (a ratio) and of the random colour changes (a fraction).
     leak : bool
         Put siblings of test images into training, at equal training size (notebook 02 only).
+    generated : str
+        Generated images to train with: a generator (key of ``GENERATORS``) or an imported collection; empty for none.
+    per_class, oversample : int
+        Generated images, and repeated real ones, that join each minority class (every class but the most frequent one). They are mixed into
+        the same number of optimiser steps as without them.
+    randaug : int
+        Magnitude of RandAugment, 0-10; 0 for none.
+    mixup : float
+        Parameter of mixup, which half of the batches get, CutMix the others; 0 for neither.
     """
 
     preset: str = "quick"
@@ -52,6 +65,7 @@ class TrainConfig:
     cache_size: int = 72
     backbone: str = "test_resnet"
     weights: str = "random"
+    frozen: int = 0
     epochs: int = 12
     batch_size: int = 32
     lr: float = 5e-3
@@ -67,16 +81,26 @@ class TrainConfig:
     scale: float = 0.2
     colour: float = 0.1
     leak: bool = False
+    generated: str = ""
+    per_class: int = 0
+    oversample: int = 0
+    randaug: int = 0
+    mixup: float = 0.0
 
     @property
     def name(self):
         """Name of the run: ``<arm>-s<seed>-f<fold>``."""
         return f"{self.arm}-s{self.seed}-f{self.fold}"
 
+    @property
+    def collection(self):
+        """Folder name of the generated images; a generator has one for each preset and fold."""
+        own = self.generated in GENERATORS
+        return generator(self.preset, self.generated, fold=self.fold).collection if own else self.generated
+
     def settings(self):
         """Fields that differ from their defaults, without the names: what enters the key."""
-        plain = {f.name: f.default for f in fields(self)}
-        return {k: v for k, v in asdict(self).items() if v != plain[k] and k not in ("preset", "arm")}
+        return changed(self, without=("preset", "arm"))
 
 
 PRESETS = {
@@ -104,12 +128,24 @@ ARMS = {
     "logit_adjusted": dict(loss="logit_adjusted"),
     "mel3": dict(mel_weight=3.0),
     "mel_sampler": dict(sampler="balanced", mel_weight=3.0, select_metric="mel_recall"),
+    "cvae0": {},
+    "cvae50": dict(generated="cvae", per_class=50),
+    "cvae100": dict(generated="cvae", per_class=100),
+    "cvae200": dict(generated="cvae", per_class=200),
+    "cvae400": dict(generated="cvae", per_class=400),
+    "oversample100": dict(oversample=100),
+    "oversample400": dict(oversample=400),
+    "classical": dict(randaug=7, mixup=0.2),
     "metadata_only": dict(backbone="logistic_metadata", weights="random"),
     "mean_colour": dict(backbone="logistic_colour", weights="random"),
 }
 # The arms of notebook 04.
 CURES = ("baseline", "weighted", "sqrt_weighted", "sampler", "focal", "focal_sampler", "effective_number", "logit_adjusted", "mel3", "mel_sampler")
 STUDY = {"quick": ("baseline", "weighted", "sampler", "logit_adjusted"), "course": ("baseline", "weighted"), "full": CURES}
+# The arms of notebook 05, and those of them that a preset runs. No dose is the baseline under another name: it is not trained twice.
+DOSES = ("cvae0", "cvae50", "cvae100", "cvae200", "cvae400", "oversample400", "classical")
+DOSE_STUDY = {"quick": ("cvae0", "cvae100", "oversample100"), "course": ("cvae0", "cvae100", "cvae400", "oversample400"), "full": DOSES}
+TWINS = {"cvae0": "baseline"}
 # Fitted in closed form: every seed would give the same, so one is enough.
 SEEDLESS = ("metadata_only", "mean_colour")
 # Arms that a preset runs with other seeds than the rest: the leak study on two cores.

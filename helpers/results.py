@@ -10,6 +10,7 @@ import subprocess
 from importlib.metadata import version
 
 import numpy as np
+import pandas as pd
 
 from helpers import paths, presets
 
@@ -135,6 +136,22 @@ class Book:
         rows = [[cell if isinstance(cell, str) else plain(cell, column) for column, cell in zip(frame.columns, row, strict=True)]
                 for row in frame.itertuples(index=False)]
         self.tables[name] = {"source": source or self.config.source, "columns": list(frame.columns), "rows": rows}
+
+    def kept(self, name):
+        """A table of the published record of this notebook and preset, for what cannot be computed here; empty where there is none."""
+        try:
+            table = read(self.preset, self.notebook)["tables"][name]
+        except (FileNotFoundError, KeyError):
+            return pd.DataFrame()
+        return pd.DataFrame(table["rows"], columns=table["columns"])
+
+    def keep(self, *prefixes):
+        """Record published values again, those with these prefixes, for what cannot be computed here."""
+        try:
+            values = read(self.preset, self.notebook)["values"]
+        except FileNotFoundError:
+            return
+        self.values |= {key: value for key, value in values.items() if key.split(".")[0] in prefixes}
 
     def used(self, runs):
         """Remember the runs (:class:`helpers.runs.Run`) that the numbers were computed from."""

@@ -1,17 +1,20 @@
 """Finished runs: their keys, their predictions, and where both are kept."""
 
+import fcntl
 import gzip
 import hashlib
 import io
 import json
 import os
-from dataclasses import asdict, dataclass
+import shutil
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from helpers import data, paths, presets, splits, weights
+from helpers import data, generated, paths, presets, splits, weights
 from helpers.lesions import PROBABILITIES
 
 # Raise by hand when the mathematics of training changes: finished runs then count as stale.
@@ -52,8 +55,13 @@ class Run:
 
 
 def folder(config):
-    """Ignored folder in which a run is trained."""
-    return paths.RUNS / config.preset / config.name
+    """Ignored folder in which a run is trained; an arm that is another one under a new name shares its folder."""
+    return paths.RUNS / config.preset / twin(config).name
+
+
+def twin(config):
+    """The configuration under whose name a run is trained: its own, but for ``presets.TWINS``."""
+    return replace(config, arm=presets.TWINS.get(config.arm, config.arm))
 
 
 def published_file(config):
@@ -62,9 +70,9 @@ def published_file(config):
 
 
 def same_key(saved, wanted):
-    """Whether a finished run may stand for a wanted one; None in either (data or weights absent) is taken on trust."""
+    """Whether a finished run may stand for a wanted one; None in either (data, weights or generated images absent) is taken on trust."""
     return set(saved) == set(wanted) and all(
-        saved[part] == wanted[part] or (part in ("data", "weights") and None in (saved[part], wanted[part])) for part in saved
+        saved[part] == wanted[part] or (part in ("data", "weights", "generated") and None in (saved[part], wanted[part])) for part in saved
     )
 
 
@@ -116,19 +124,48 @@ def load(file, config):
 
 
 def key(config):
-    """What decides a run: settings, recipe, and the content of split, data and weights (None where absent)."""
+    """What decides a run: settings, recipe, and the content of split, data, weights and generated images (None where absent)."""
+    own = dict(settings=config.settings(), recipe=RECIPE, split=splits.sha256(config.source), data=content(config.source),
+               weights=weights.sha256(config))
+    return own | ({"generated": generated.sha256(config.collection)} if config.generated else {})
+
+
+def content(source):
+    """Sha256 of the data of a source, None where they are absent."""
     try:
-        content = data.fingerprint(config.source)
+        return data.fingerprint(source)
     except FileNotFoundError:
-        content = None
-    return dict(settings=config.settings(), recipe=RECIPE, split=splits.sha256(config.source), data=content,
-                weights=weights.sha256(config))
+        return None
+
+
+@contextmanager
+def lock(file, name):
+    """Hold a run for this process; the lock ends with the process, however it ends."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RuntimeError(f"another process is training {name}: wait for it to finish, or stop it") from None
+        yield
+
+
+def set_aside(home, wanted):
+    """Move a run with another key out of the way, and mark the folder with the wanted key; nothing is deleted."""
+    mark = home / "key.json"
+    saved = json.loads(mark.read_text()) if mark.is_file() else None
+    if saved and not same_key(saved, wanted):
+        old = next(p for p in (home.with_name(f"{home.name}.old{i}") for i in range(1000)) if not p.exists())
+        print(f"{paths.relative(home)} holds a run with another {' and '.join(differing(saved, wanted))}: kept as {old.name}, training anew.")
+        shutil.move(home, old)
+    write_atomic(mark, json.dumps(wanted).encode())
 
 
 def finished(config, *, published=False):
     """The run, if it is published or (unless only ``published`` ones count) was trained here with the same key; else None."""
     wanted = key(config)
-    for file in (published_file(config), folder(config) / "predictions.csv.gz")[: 1 if published else 2]:
+    here = [] if published else [folder(config) / "predictions.csv.gz"]
+    for file in dict.fromkeys([published_file(config), published_file(twin(config)), *here]):
         run = load(file, config)
         if run and same_key(run.key, wanted):
             return run

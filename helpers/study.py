@@ -27,21 +27,21 @@ class Study:
     runs: dict = field(default_factory=dict)
     failed: dict = field(default_factory=dict)
 
-    def paired(self, arm, role, *, equal_shares=None):
-        """An arm and the baseline on one role, with the seeds that both have: ``(frame, y, p, p_base)``, p (s, n, 7).
+    def paired(self, arm, role, *, equal_shares=None, base=BASE):
+        """An arm and the baseline (or another ``base``) on one role, with the seeds that both have: ``(frame, y, p, p_base)``, p (s, n, 7).
 
         With ``equal_shares``, the training images per class, the baseline's probabilities are moved to equal class shares.
         """
-        both = {run.config.seed for run in self.runs[arm]} & {run.config.seed for run in self.runs[BASE]}
-        own, base = ([run for run in self.runs[name] if run.config.seed in both] for name in (arm, BASE))
+        both = {run.config.seed for run in self.runs[arm]} & {run.config.seed for run in self.runs[base]}
+        own, other = ([run for run in self.runs[name] if run.config.seed in both] for name in (arm, base))
         frame, y, p = runs.stack(own, role)
         if equal_shares is None:
-            return frame, y, p, runs.stack(base, role)[2]
-        moved = [corrected(run, role, counts=equal_shares, target=np.ones(len(CLASSES))) for run in base]
+            return frame, y, p, runs.stack(other, role)[2]
+        moved = [corrected(run, role, counts=equal_shares, target=np.ones(len(CLASSES))) for run in other]
         return frame, y, p, np.stack(moved)
 
 
-def gather(preset, arms, *, seeds=None, fold=0):
+def gather(preset, arms, *, seeds=None, fold=0, training=True):
     """Load or train every arm and seed, one after another, under one progress bar.
 
     A run that cannot be had (no data, a crash) is noted in ``failed`` and the others go on.
@@ -54,6 +54,8 @@ def gather(preset, arms, *, seeds=None, fold=0):
     seeds : sequence of int, optional
         The preset's where left out.
     fold : int
+    training : bool
+        False leaves missing runs out; ``failed`` says so.
 
     Returns
     -------
@@ -63,7 +65,11 @@ def gather(preset, arms, *, seeds=None, fold=0):
     study = Study()
     for config in tqdm(configs, desc="runs", unit="run"):
         try:
-            study.runs.setdefault(config.arm, []).append(train.fit(config))
+            run = train.fit(config) if training else runs.finished(config)
+            if run is None:
+                study.failed[config.name] = "not run"
+            else:
+                study.runs.setdefault(config.arm, []).append(run)
         except (OSError, RuntimeError, ValueError) as error:
             study.failed[config.name] = f"{type(error).__name__}: {error}"
     study.runs = {arm: found for arm, found in study.runs.items() if found}
@@ -102,7 +108,7 @@ def recalls(study, *, role="test"):
     return table.rename(columns=lambda name: name.removeprefix("recall_")).rename_axis(index=None)
 
 
-def differences(study, *, keys, role="test", equal_shares=None):
+def differences(study, *, keys, role="test", equal_shares=None, base=BASE):
     """Every arm against the baseline: paired bootstrap over lesions, Holm-corrected over the arms within each score.
 
     Parameters
@@ -113,6 +119,8 @@ def differences(study, *, keys, role="test", equal_shares=None):
     equal_shares : (7,) int, optional
         Training images per class: the baseline's probabilities are then moved to equal class shares first, and the plain
         baseline is one of the arms.
+    base : str
+        The arm to compare with.
 
     Returns
     -------
@@ -122,15 +130,33 @@ def differences(study, *, keys, role="test", equal_shares=None):
     """
     rows = []
     for arm in study.runs:
-        frame, y, p, p_base = study.paired(arm, role, equal_shares=equal_shares)
+        frame, y, p, p_base = study.paired(arm, role, equal_shares=equal_shares, base=base)
         own = metrics.summary(y, p, frame["group"], keys=keys)
         gaps = metrics.compare(y, p, p_base, frame["group"], keys=keys)
         for key in keys:
-            gap = gaps[key] if arm != BASE or equal_shares is not None else dict.fromkeys(("value", "low", "high", "p"), np.nan)
+            gap = gaps[key] if arm != base or equal_shares is not None else dict.fromkeys(("value", "low", "high", "p"), np.nan)
             rows.append(dict(score=key, arm=arm, seeds=len(p), mean=own[key]["value"], mean_low=own[key]["low"], mean_high=own[key]["high"],
                              difference=gap["value"], difference_low=gap["low"], difference_high=gap["high"], p=gap["p"]))
     table = pd.DataFrame(rows)
     return table.assign(p_holm=table.groupby("score")["p"].transform(metrics.holm))
+
+
+def doses(table):
+    """Rows of :func:`differences` with ``kind`` (what joined: generated, repeated or nothing) and ``dose`` (images per minority class)."""
+    arms = table["arm"].map(presets.ARMS)
+    kind = ["generated" if arm.get("generated") else "repeated" if arm.get("oversample") else "other" if arm else "nothing" for arm in arms]
+    return table.assign(kind=kind, dose=[arm.get("per_class", arm.get("oversample", 0)) for arm in arms])
+
+
+def told(row, key, *, sign=""):
+    """A value of a table with its interval, as a sentence has it.
+
+    Examples
+    --------
+    >>> told(dict(kid=0.5, kid_low=0.25, kid_high=0.75), "kid", sign="+")
+    '+0.500 [+0.250, +0.750]'
+    """
+    return f"{row[key]:{sign}.3f} [{row[f'{key}_low']:{sign}.3f}, {row[f'{key}_high']:{sign}.3f}]"
 
 
 def one_score(table, key):

@@ -1,25 +1,17 @@
 """Training that knows by itself whether to start, to resume or to do nothing: ``fit(config)``."""
 
 import argparse
-import fcntl
 import json
-import logging
 import os
-import shutil
-import warnings
-from contextlib import contextmanager
 
-import lightning as L
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 
-from helpers import data, losses, models, paths, presets, runs, simple, splits
-from helpers.learner import AtomicCheckpoints, Learner, Progress
+from helpers import cvae, data, generated, losses, models, paths, presets, runs, simple, splits
+from helpers.learner import QUICK_THREADS, Learner, make_trainer
 from helpers.lesions import CLASSES, MEL, PROBABILITIES
-
-QUICK_THREADS = 1  # a small network gains little from a second thread: runs go side by side instead
+from helpers.runs import lock, set_aside
 
 
 def fit(config, *, stop_after=None):
@@ -46,6 +38,8 @@ def fit(config, *, stop_after=None):
     run = runs.finished(config)
     if run:
         return run
+    if config.generated:
+        cvae.provide(config)
     home = runs.folder(config)
     with lock(home.with_name(home.name + ".lock"), config.name):
         run = runs.finished(config)
@@ -54,29 +48,6 @@ def fit(config, *, stop_after=None):
         wanted = runs.key(config)
         set_aside(home, wanted)
         return train(config, home, wanted, stop_after)
-
-
-@contextmanager
-def lock(file, name):
-    """Hold a run for this process; the lock ends with the process, however it ends."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RuntimeError(f"another process is training {name}: wait for it to finish, or stop it") from None
-        yield
-
-
-def set_aside(home, wanted):
-    """Move a run with another key out of the way, and mark the folder with the wanted key; nothing is deleted."""
-    mark = home / "key.json"
-    saved = json.loads(mark.read_text()) if mark.is_file() else None
-    if saved and not runs.same_key(saved, wanted):
-        old = next(p for p in (home.with_name(f"{home.name}.old{i}") for i in range(1000)) if not p.exists())
-        print(f"{paths.relative(home)} holds a run with another {' and '.join(runs.differing(saved, wanted))}: kept as {old.name}, training anew.")
-        shutil.move(home, old)
-    runs.write_atomic(mark, json.dumps(wanted).encode())
 
 
 def table(config):
@@ -114,7 +85,7 @@ def train(config, home, wanted, stop_after):
     if config.backbone in simple.BACKBONES:
         return write(config, home, wanted, frame, simple.probabilities(config, frame, rows), device="cpu", started_from="none")
     learner = make_learner(config, frame, rows)
-    trainer = make_trainer(config, home, stop_after or config.epochs)
+    trainer = make_trainer(config, home, stop_after or config.epochs, monitor="choice")
     last = home / "last.ckpt"
     trainer.fit(learner, ckpt_path=last if last.is_file() else None, weights_only=True)
     if stop_after and stop_after < config.epochs:
@@ -133,28 +104,15 @@ def make_learner(config, frame, rows):
     if config.preset == "quick":
         torch.set_num_threads(QUICK_THREADS)
     target = frame["dx"].map(CLASSES.index).to_numpy()
+    drawn = len(rows)
+    images, target, rows = generated.join(config, data.load_images(config.source, config.cache_size), target, rows)
     counts = np.bincount(target[rows], minlength=len(CLASSES))
     weights = losses.class_weights(counts, kind=config.class_weight, mel=MEL, mel_weight=config.mel_weight)
     loss = losses.loss_function(config.loss, counts=counts, weights=weights, label_smoothing=config.label_smoothing)
     torch.manual_seed(config.seed)
     classifier = models.create(config)
-    images = data.load_images(config.source, config.cache_size)
     select = np.flatnonzero(frame["role"] == "select")
-    return Learner(config, classifier, images, target, train_rows=rows, select_rows=select, loss=loss)
-
-
-def make_trainer(config, home, epochs):
-    """Quiet Lightning trainer: atomic checkpoints of the last and the best epoch, averaged weights, one progress bar."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")
-    best = ModelCheckpoint(home, filename="best", monitor="choice", mode="max", save_last=True, enable_version_counter=False)
-    average = [EMAWeightAveraging(decay=config.ema)] if config.ema else []
-    cuda = torch.cuda.is_available()
-    return L.Trainer(
-        max_epochs=epochs, accelerator="auto", devices=1, precision="bf16-mixed" if cuda else "32-true", plugins=[AtomicCheckpoints()],
-        callbacks=[*average, best, Progress()], logger=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=0, log_every_n_steps=10**9, gradient_clip_val=1.0,
-    )
+    return Learner(config, classifier, images, target, train_rows=rows, select_rows=select, loss=loss, drawn=drawn)
 
 
 def describe(device):
@@ -195,6 +153,32 @@ def write(config, home, wanted, frame, probabilities, *, device, started_from, h
 def load_weights(classifier, home):
     """Put the weights of a finished run into a classifier."""
     classifier.network.load_state_dict(torch.load(home / "weights.pt", map_location="cpu", weights_only=True))
+    return classifier
+
+
+def trained(config):
+    """The classifier of a run trained here, with its weights.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Its weights are not here (published predictions come without them), or it started from others.
+    """
+    home = runs.folder(config)
+    if not (home / "weights.pt").is_file():
+        raise FileNotFoundError(f"{paths.relative(home)}/weights.pt is not here: it stays where {config.name} was trained, copy it or train it again")
+    classifier = models.create(config)
+    start = json.loads(runs.sidecar_file(home / "predictions.csv.gz").read_text())["weights"]
+    if classifier.weights != start:
+        # Padding and normalisation of the inputs come with the initial weights.
+        raise ValueError(f"{config.name} was trained from weights {start[:12]}, which are not here: set SKIN_WEIGHTS to that file")
+    return load_weights(classifier, home)
+
+
+def penultimate(config):
+    """As :func:`trained`, but without the last layer: what it gives are features."""
+    classifier = trained(config)
+    classifier.network.reset_classifier(0)
     return classifier
 
 

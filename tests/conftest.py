@@ -13,7 +13,7 @@ from helpers import data, paths, phantom, splits
 @pytest.fixture
 def small_project(tmp_path, monkeypatch):
     """A project folder of its own with a phantom of about 240 images and its split; nothing of the real one is touched."""
-    for name in ("SPLITS", "PREDICTIONS", "CACHE", "RUNS"):
+    for name in ("SPLITS", "PREDICTIONS", "CACHE", "RUNS", "GENERATED"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
     small = phantom.metadata(120)
     monkeypatch.setattr(phantom, "metadata", lambda n=120, **_: small.copy())

@@ -37,7 +37,7 @@ def test_unknown_parameter_is_an_error(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stem", ["03_baseline", "04_imbalance_ablations", "06_threshold_analysis"])
+@pytest.mark.parametrize("stem", ["03_baseline", "04_imbalance_ablations", "05_cvae_augmentation", "06_threshold_analysis"])
 def test_published_numbers_follow_from_the_committed_predictions_alone(stem, tmp_path, monkeypatch):
     """The notebook runs with PRESET=course without any data, and its numbers are those that are committed."""
     if not (paths.RESULTS / "course" / f"{stem}.json").is_file():

@@ -15,7 +15,8 @@ from helpers import paths, report, typeset
 from helpers.lesions import CLASSES, LESIONS
 
 SOURCES = {"quick": "phantom", "course": "ham10000"}
-NOTEBOOKS = {"01": "01_eda", "02": "02_dedup_split", "03": "03_baseline", "04": "04_imbalance_ablations", "06": "06_threshold_analysis"}
+NOTEBOOKS = {"01": "01_eda", "02": "02_dedup_split", "03": "03_baseline", "04": "04_imbalance_ablations",
+             "05": "05_cvae_augmentation", "06": "06_threshold_analysis"}
 # Fractions are intervals, these are plain.
 PLAIN = {"images": 1235, "share": 0.3725}
 INTERVAL = dict(value=0.8137, low=0.797, high=0.83, n=248)

@@ -12,9 +12,10 @@ from helpers import paths, readme
 
 # fmt: off
 ORDER = [
-    "paths", "lesions", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "data", "duplicates", "splits",
-    "metrics", "calibration", "thresholds", "curves", "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup",
-    "learner", "train", "study", "quality", "plots", "typeset", "report", "readme", "headless", "lab",
+    "paths", "lesions", "generators", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "generated", "intake",
+    "data", "duplicates", "splits", "metrics", "calibration", "thresholds", "fidelity", "synthesis", "curves", "slider", "weights", "runs",
+    "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "studio", "study", "quality", "plots", "typeset",
+    "report", "readme", "headless", "lab",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}

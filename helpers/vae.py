@@ -1,0 +1,213 @@
+"""The network of the generator: a residual, class-conditional variational autoencoder, and the Lightning module that trains it."""
+
+import math
+from itertools import pairwise
+
+import lightning as L
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from helpers.augment import draws
+from helpers.learner import Batches, sampling_probabilities
+from helpers.lesions import CLASSES
+
+LABEL = 32  # length of a class embedding
+GROUPS = 8
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions around a skip; the class scales and shifts the features between them."""
+
+    def __init__(self, inside, outside):
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(channels, outside, 3, padding=1) for channels in (inside, outside))
+        self.norms = nn.ModuleList([nn.GroupNorm(GROUPS, inside), nn.GroupNorm(GROUPS, outside)])
+        self.label = nn.Linear(LABEL, 2 * outside)
+        self.skip = nn.Conv2d(inside, outside, 1) if inside != outside else nn.Identity()
+        nn.init.zeros_(self.second.weight)  # starts as the skip alone, which keeps deep stacks stable
+
+    def forward(self, x, label):
+        scale, shift = self.label(label)[:, :, None, None].chunk(2, dim=1)
+        h = self.first(functional.silu(self.norms[0](x)))
+        return self.skip(x) + self.second(functional.silu(self.norms[1](h) * (1 + scale) + shift))
+
+
+class Vae(nn.Module):
+    """Encoder and decoder between (b, 3, s, s) images in [-1, 1] and ``latent`` numbers, both told the class.
+
+    Parameters
+    ----------
+    size : int
+        Side of the images, a multiple of 16.
+    width : int
+        Channels at half the side; a multiple of 8.
+    latent : int
+    """
+
+    def __init__(self, *, size, width, latent):
+        super().__init__()
+        steps = (width, 2 * width, 4 * width, 4 * width)  # channels at 1/2, 1/4, 1/8 and 1/16 of the side
+        self.side, self.deepest = size // 16, steps[-1]
+        flat = self.deepest * self.side**2
+        self.label = nn.Embedding(len(CLASSES), LABEL)
+        self.enter = nn.Conv2d(3, width, 4, stride=2, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(steps))
+        self.encode_blocks = nn.ModuleList(Block(b, b) for b in steps[1:])
+        self.to_latent = nn.Linear(flat, 2 * latent)
+        self.from_latent = nn.Linear(latent + LABEL, flat)
+        self.decode_blocks = nn.ModuleList(Block(b, a) for a, b in zip((*steps[::-1][1:], width), steps[::-1], strict=True))
+        self.leave = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(), nn.Conv2d(width, 3, 3, padding=1))
+
+    def encode(self, x, classes):
+        """Mean and logarithm of the variance of the latent numbers, both (b, latent)."""
+        label, h = self.label(classes), self.enter(x)
+        for down, block in zip(self.down, self.encode_blocks, strict=True):
+            h = block(down(h), label)
+        mean, log_variance = self.to_latent(functional.silu(h).flatten(1)).chunk(2, dim=1)
+        return mean, log_variance.clamp(-10, 4)
+
+    def decode(self, z, classes):
+        """(b, 3, s, s) images around [-1, 1] from (b, latent)."""
+        label = self.label(classes)
+        h = self.from_latent(torch.cat([z, label], dim=1)).view(-1, self.deepest, self.side, self.side)
+        h = h.contiguous(memory_format=torch.channels_last)
+        for block in self.decode_blocks:
+            h = functional.interpolate(block(h, label), scale_factor=2, mode="nearest")
+        return self.leave(h)
+
+
+def losses_of(x, seen, mean, log_variance, *, free_bits, edge):
+    """Reconstruction and KL divergence, nats per image.
+
+    The reconstruction is that of a Gaussian whose width is the best one for the batch, so that no weight between the two has to be guessed.
+
+    Parameters
+    ----------
+    x, seen : (b, 3, s, s) tensors
+        Reconstruction and image.
+    mean, log_variance : (b, latent) tensors
+    free_bits : float
+        Nats that every latent number may carry for nothing.
+    edge : float
+        Weight of the squared error of differences between neighbouring pixels, relative to the plain squared error.
+
+    References
+    ----------
+    Kingma, Welling (2014), Auto-encoding variational Bayes, ICLR.
+    Kingma et al. (2016), Improved variational inference with inverse autoregressive flow, NeurIPS (free bits).
+    Rybkin, Daniilidis, Levine (2021), Simple and effective VAE training with calibrated decoders, ICML (the width).
+    """
+    gap = x.float() - seen
+    error = gap.square().mean()
+    if edge:
+        error = error + edge * sum(gap.diff(dim=d).square().mean() for d in (2, 3))
+    reconstruction = 0.5 * x[0].numel() * (error + 1e-6).log()
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).float().mean(0)
+    return reconstruction, kl.clamp_min(free_bits).sum(), kl.sum()
+
+
+class VaeLearner(L.LightningModule):
+    """One generator in training; it is handed train images only.
+
+    Parameters
+    ----------
+    config : GeneratorConfig
+    network : Vae
+    images : (n, 3, s, s) uint8 tensor
+    target : (n,) int
+        Class index of every image.
+    """
+
+    def __init__(self, config, network, images, target):
+        super().__init__()
+        self.config, self.network = config, network.to(memory_format=torch.channels_last)
+        self.images, self.target = Kept(images), Kept(torch.as_tensor(np.asarray(target), dtype=torch.long))
+        self.history, self.terms = [], []
+
+    @property
+    def epoch(self):
+        """Epochs already finished; right after a resume too."""
+        return self.trainer.fit_loop.epoch_progress.current.processed
+
+    def order(self, rows):
+        """Rows of this epoch: drawn with class shares between those of the images (balance 0) and equal ones (1)."""
+        generator = np.random.default_rng((self.config.seed, self.epoch))
+        equal = sampling_probabilities(self.target.value.numpy())
+        p = equal**self.config.balance
+        return generator.choice(rows, size=len(rows), p=p / p.sum())
+
+    def train_dataloader(self):
+        return Batches(np.arange(len(self.target.value)), self.config.batch_size, self.order)
+
+    def on_train_epoch_start(self):
+        self.terms = []
+        # The noise too is a function of (seed, epoch), so that a resumed run repeats it.
+        torch.manual_seed(self.config.seed * 100_003 + self.epoch)
+
+    def training_step(self, rows, _):
+        rows = rows.cpu()
+        flip = torch.from_numpy(draws(self.config.seed, self.epoch, rows.numpy(), count=2) >= 0.5)
+        seen = scaled(flipped(self.images.value[rows], flip)).to(self.device)
+        classes = self.target.value[rows].to(self.device)
+        mean, log_variance = self.network.encode(seen, classes)
+        z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        reconstruction, cost, kl = losses_of(self.network.decode(z, classes), seen, mean, log_variance,
+                                             free_bits=self.config.free_bits, edge=self.config.edge)
+        self.terms.append(torch.stack([reconstruction.detach(), kl.detach()]))
+        return (reconstruction + self.pressure() * cost) / seen[0].numel()
+
+    def pressure(self):
+        """Weight of the KL divergence at this step: it grows to beta during the warm-up."""
+        share = self.trainer.global_step / max(self.config.warmup * self.trainer.max_epochs * self.trainer.num_training_batches, 1)
+        return self.config.beta * min(1.0, share)
+
+    def on_train_epoch_end(self):
+        reconstruction, kl = torch.stack(self.terms).mean(0).tolist()
+        self.history.append(dict(epoch=self.epoch - 1, reconstruction=reconstruction, kl=kl, train_loss=reconstruction + kl))
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay)
+        steps = max(self.config.epochs * len(self.train_dataloader()), 20)  # a cycle of fewer steps divides by zero
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.lr, total_steps=steps, pct_start=0.1)
+        return [optimizer], [dict(scheduler=schedule, interval="step")]
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint):
+        self.history = checkpoint["history"]
+
+
+class Kept:
+    """Holds a value that copies of the learner share: the averaged copy needs no images of its own."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+def flipped(images, flip):
+    """(b, 3, s, s) images mirrored where ``flip`` (b, 2) bool says so: upside down, left to right."""
+    for d in (2, 3):
+        images = torch.where(flip[:, d - 2, None, None, None], images.flip(d), images)
+    return images
+
+
+def scaled(images):
+    """uint8 images as float32 in [-1, 1], channels last in memory."""
+    return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def pixel_error(reconstruction, size):
+    """Root mean squared error on the scale 0-255 that belongs to a reconstruction term in nats per image.
+
+    Examples
+    --------
+    >>> round(pixel_error(-1000.0, 16), 1)
+    34.6
+    """
+    return 127.5 * math.exp(reconstruction / (3 * size**2))
