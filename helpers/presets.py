@@ -43,6 +43,8 @@ class TrainConfig:
         Half-widths of the random zoom (a ratio) and of the random colour changes (a fraction).
     leak : bool
         Put siblings of test images into training, at equal training size (notebook 02 only).
+    shortcut : str
+        Artefact painted on every melanoma and on nothing else, phantom only (notebook 07 only); empty for none.
     """
 
     preset: str = "quick"
@@ -70,6 +72,7 @@ class TrainConfig:
     scale: float = 0.2
     colour: float = 0.1
     leak: bool = False
+    shortcut: str = ""
 
     @property
     def name(self):
@@ -98,6 +101,7 @@ SEEDS = {"quick": (0, 1), "course": (0,), "full": (0, 1, 2, 3, 4)}
 ARMS = {
     "baseline": {},
     "leaky": dict(leak=True),
+    "shortcut": dict(shortcut="ruler"),
     "weighted": dict(class_weight="balanced"),
     "sqrt_weighted": dict(class_weight="sqrt"),
     "sampler": dict(sampler="balanced"),
@@ -115,8 +119,8 @@ CURES = ("baseline", "weighted", "sqrt_weighted", "sampler", "focal", "focal_sam
 STUDY = {"quick": ("baseline", "weighted", "sampler", "logit_adjusted"), "course": ("baseline", "weighted"), "full": CURES}
 # Fitted in closed form: every seed would give the same, so one is enough.
 SEEDLESS = ("metadata_only", "mean_colour")
-# Arms that a preset runs with other seeds than the rest: the leak study on two cores.
-FEWER = {("course", "leaky"): (0,)}
+# Arms that a preset runs with other seeds than the rest: the leak study on two cores, the planted shortcut.
+FEWER = {("course", "leaky"): (0,), ("quick", "shortcut"): (0,)}
 
 
 def seeds(preset, arm="baseline"):

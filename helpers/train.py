@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 
-from helpers import data, losses, models, paths, presets, runs, simple, splits
+from helpers import data, losses, models, paths, presets, runs, shortcut, simple, splits
 from helpers.learner import AtomicCheckpoints, Learner, Progress
 from helpers.lesions import CLASSES, MEL, PROBABILITIES
 
@@ -138,9 +138,16 @@ def make_learner(config, frame, rows):
     loss = losses.loss_function(config.loss, counts=counts, weights=weights, label_smoothing=config.label_smoothing)
     torch.manual_seed(config.seed)
     classifier = models.create(config)
-    images = data.load_images(config.source, config.cache_size)
+    images = load_images(config)
     select = np.flatnonzero(frame["role"] == "select")
     return Learner(config, classifier, images, target, train_rows=rows, select_rows=select, loss=loss)
+
+
+def load_images(config):
+    """The images that a configuration trains on: the source's own, or those with its shortcut planted."""
+    if config.shortcut:
+        return shortcut.load_images(config.source, config.cache_size, config.shortcut)
+    return data.load_images(config.source, config.cache_size)
 
 
 def make_trainer(config, home, epochs):
