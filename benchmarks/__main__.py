@@ -6,10 +6,11 @@ import json
 import os
 import platform
 
-from benchmarks import bootstrap, coverage, quick, training
+from benchmarks import bootstrap, coverage, gradcam, quick, training
 from helpers import paths, results, runs
 
-PARTS = {"bootstrap": bootstrap.measure, "training": training.measure, "quick": quick.measure, "coverage": coverage.measure}
+PARTS = {"bootstrap": bootstrap.measure, "training": training.measure, "quick": quick.measure, "coverage": coverage.measure,
+         "gradcam": gradcam.measure}
 
 
 def main():

@@ -7,17 +7,18 @@ In all functions images is (n, h, w, 3) uint8 and masks (n, h, w) bool, full fra
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
+from scipy.special import logit, softmax
 from tqdm.auto import tqdm
 
-from helpers import calibration, metrics, models, saliency
+from helpers import calibration, intervals, metrics, models, saliency
 from helpers.artefacts import ARTEFACTS, paint
+from helpers.calibration import TINY
 from helpers.lesions import CLASSES, MEL
 
 CONTROL = "mirror"  # a change that should not matter
 HIDDEN = ("lesion_occluded", "background_only", "lesion_only")
 CHANGES = (CONTROL, *ARTEFACTS, *HIDDEN)
-FLAG = 0.05  # mean rise of p(melanoma) on other diagnoses from which an artefact counts as a shortcut
+FLAG = float(np.log(2))  # an artefact that doubles the odds of melanoma counts as a shortcut
 FEW = 30  # lesions below which a subgroup says next to nothing
 BATCH = 64
 
@@ -77,19 +78,24 @@ def answers(classifier, images, rows, masks, name=None, *, size, device="cpu"):
     return np.concatenate(out)
 
 
-def effects(before, after, y):
-    """What a change does to each image: a frame of ``flipped`` (0 or 1), ``shift`` and ``size`` of the shift of p(melanoma), and ``rise``.
+def effects(before, after):
+    """What a change does to each image.
 
-    ``rise`` is the shift on images of other diagnoses, nan on melanomas: a shortcut to melanoma shows there.
+    Returns
+    -------
+    DataFrame
+        ``flipped`` (0 or 1: is another class called?), ``shift`` of p(melanoma), its ``size``, and ``rise``: the shift of the log odds of
+        melanoma, in which a shortcut shows also where the network was sure.
 
     Examples
     --------
-    >>> effects(np.eye(7)[[5, 4]], np.eye(7)[[4, 4]], np.array([5, 4]))[["flipped", "rise"]].to_numpy().tolist()
-    [[1.0, 1.0], [0.0, nan]]
+    >>> effects(np.full((1, 7), 1 / 7), np.full((1, 7), 1 / 7))["rise"].tolist()
+    [0.0]
     """
+    odds = [logit(np.clip(p[:, MEL], TINY, 1 - TINY)) for p in (before, after)]
     shift = after[:, MEL] - before[:, MEL]
-    return pd.DataFrame(dict(flipped=(before.argmax(1) != after.argmax(1)).astype(float), shift=shift, size=np.abs(shift),
-                             rise=np.where(np.asarray(y) == MEL, np.nan, shift)))
+    flipped = (before.argmax(1) != after.argmax(1)).astype(float)
+    return pd.DataFrame(dict(flipped=flipped, shift=shift, size=np.abs(shift), rise=odds[1] - odds[0]))
 
 
 def rank(found, groups):
@@ -104,10 +110,10 @@ def rank(found, groups):
     Returns
     -------
     DataFrame
-        ``change, n, flipped, shift, size, rise`` with intervals ``_low`` and ``_high``; ``flagged`` is "yes" for an artefact whose ``rise`` is
-        above ``FLAG``, interval included.
+        ``change, n, flipped, shift, size, rise`` with intervals ``_low`` and ``_high``; ``flagged`` is "yes" for an artefact whose mean
+        ``rise`` is above ``FLAG``, interval included.
     """
-    table = saliency.wide({name: saliency.summary(frame, groups) for name, frame in found.items()}, index="change")
+    table = intervals.wide({name: intervals.summary(frame, groups) for name, frame in found.items()}, index="change")
     suspicious = table["change"].isin(ARTEFACTS) & (table["rise_low"] > FLAG)
     table["flagged"] = np.where(suspicious, "yes", "no")
     return table.sort_values("flipped", ascending=False, ignore_index=True)
@@ -118,32 +124,6 @@ def by_class(found, y, groups, *, column="flipped"):
     codes = np.array(CLASSES)[np.asarray(y)]
     table = pd.DataFrame({name: frame[column].groupby(codes).mean() for name, frame in found.items()}).T
     return table.reindex(columns=list(CLASSES)).rename_axis("change").reset_index()
-
-
-def detector(with_it, without, groups, *, cut):
-    """How well a score tells images whose answer rests on a shortcut from the same images under an innocent network.
-
-    Parameters
-    ----------
-    with_it, without : (m,) float
-        The score of each image under the network with the planted shortcut, and under the one without.
-    groups : (m,)
-    cut : float
-        The score from which an image is flagged, set beforehand.
-
-    Returns
-    -------
-    dict
-        ``auc, found`` (share flagged with the shortcut) and ``false_alarms`` (share flagged without), each with its interval. Undefined
-        scores count as no suspicion.
-    """
-    score = np.nan_to_num(np.r_[with_it, without], nan=-np.inf)
-    positive, member = np.r_[np.ones(len(with_it), bool), np.zeros(len(without), bool)], np.tile(metrics.index(groups, len(with_it))[1], 2)
-    draws = metrics.resample(groups).T.astype(float)
-    low, high = metrics.interval(metrics.auc(positive, score, member, draws))
-    area = metrics.auc(positive, score, member, np.ones_like(draws[:, :1]))[0]
-    flags = pd.DataFrame(dict(found=score[positive] >= cut, false_alarms=score[~positive] >= cut), dtype=float)
-    return dict(auc=dict(value=float(area), low=low, high=high, n=len(score))) | saliency.summary(flags, groups)
 
 
 def risk_area(hit, sureness, groups, *, n_resamples=metrics.RESAMPLES, seed=0):
@@ -184,14 +164,14 @@ def referral(hit, rules, groups, *, base="confidence", coverage=0.8):
     Returns
     -------
     DataFrame
-        ``rule, risk_area, difference`` (to the base, paired over lesions; above zero: worse), with intervals, and ``risk_kept``.
+        ``rule, n, risk_area, difference`` (to the base, paired over lesions; above zero: worse), with intervals, and ``risk_kept``.
     """
     draws, rows = {name: risk_area(hit, sureness, groups) for name, sureness in rules.items()}, []
     for name, area in draws.items():
         gap = area - draws[base] if name != base else np.full(len(area), np.nan)
         curve = calibration.risk_coverage(hit, np.nan_to_num(rules[name], nan=-1.0))
         (low, high), (gap_low, gap_high) = metrics.interval(area[1:]), metrics.interval(gap[1:])
-        rows.append(dict(rule=name, risk_area=area[0], risk_area_low=low, risk_area_high=high, difference=gap[0], difference_low=gap_low,
+        rows.append(dict(rule=name, n=len(hit), risk_area=area[0], risk_area_low=low, risk_area_high=high, difference=gap[0], difference_low=gap_low,
                          difference_high=gap_high, risk_kept=float(np.interp(coverage, curve["coverage"], curve["risk"]))))
     return pd.DataFrame(rows)
 
@@ -222,7 +202,7 @@ def subgroups(frame, y, p, heat, *, keys=("balanced_accuracy", "mel_auc")):
             lesions = len(set(groups))
             row = dict(attribute=attribute, value=value, images=len(own), lesions=lesions, melanomas=int((y[own] == MEL).sum()))
             found = metrics.summary(y[own], p[..., own, :], groups, keys=keys)
-            found["energy_in_mask"] = saliency.summary(pd.DataFrame(dict(a=np.asarray(heat)[own])), groups)["a"]
+            found["energy_in_mask"] = intervals.summary(pd.DataFrame(dict(a=np.asarray(heat)[own])), groups)["a"]
             for key in (*keys, "energy_in_mask"):
                 row |= {key: found[key]["value"], f"{key}_low": found[key]["low"], f"{key}_high": found[key]["high"]}
             rows.append(row | dict(note="few lesions" if lesions < FEW else ""))

@@ -1,8 +1,8 @@
 """Heatmaps of what a network looked at: class activation maps of any timm backbone.
 
-The maps of pytorch-grad-cam, without what commonly goes wrong with them: the layer is found, not named; the graph starts at that layer, so
-that frozen stages, in-place activations and what lies before it do not matter; hooks never stay behind; and a cell is drawn where its
-receptive field is, which for strided convolutions with symmetric padding is up to half a cell away from where resizing puts it.
+The maps of pytorch-grad-cam, without what commonly goes wrong: the layer is found, not named; the graph starts there, so that frozen stages do
+not matter; in-place activations overwrite a copy; hooks never stay behind; and a cell is drawn where its receptive field is, which after
+strided convolutions is up to half a cell away from where resizing puts it.
 """
 
 from contextlib import contextmanager
@@ -46,11 +46,9 @@ def load(config):
     FileNotFoundError
         Only the predictions of the run are here, not its weights.
     """
-    home = runs.folder(config)
-    if not (home / "weights.pt").is_file():
-        raise FileNotFoundError(f"the weights of {config.preset}/{config.name} are not here, and predictions alone cannot be explained: "
-                                "move its files out of data/predictions and run python -m helpers.train")
-    classifier = train.load_weights(models.create(config), home)
+    if runs.weights_file(config) is None:
+        raise FileNotFoundError(f"the weights of {config.preset}/{config.name} are not here, train them: train.fit(config, weights=True)")
+    classifier = train.load_weights(models.create(config), runs.folder(config))
     classifier.network.eval()
     return classifier
 
@@ -58,7 +56,7 @@ def load(config):
 def target_layer(network, *, size, cells=CELLS):
     """The deepest stage that still has a map of some cells a side.
 
-    Found through timm's ``feature_info``, whatever the backbone. The very last stage of a small input is a map of 2 to 4 cells.
+    Found through timm's ``feature_info``; the very last stage of a small input has 2 to 4 cells a side.
 
     Parameters
     ----------
@@ -66,7 +64,7 @@ def target_layer(network, *, size, cells=CELLS):
     size : int
         Side of the input in pixels.
     cells : int
-        Least cells a side; the finest stage is taken where none has as many, the deepest with ``cells=1``.
+        Least cells a side; 1 gives the deepest stage. Where no stage has as many, the finest.
 
     Returns
     -------
@@ -106,10 +104,10 @@ def as_map(network, channels):
 
 @contextmanager
 def opened(network, layer, method, channels):
-    """An object of pytorch-grad-cam on one layer of a network; its hooks and all changed flags are gone afterwards, whatever happens inside.
+    """An object of pytorch-grad-cam on one layer; its hooks and all changed flags are gone afterwards, whatever happens inside.
 
-    Our hook before the library's makes the layer's output the leaf of the graph, the one after it passes on a copy: an in-place activation
-    would else overwrite what was kept.
+    Our hook before the library's makes the layer's output the leaf of the graph; the one after it passes on a copy, so that an in-place
+    activation does not overwrite what was kept.
     """
     modes, flags = {m: m.training for m in network.modules()}, {p: p.requires_grad for p in network.parameters()}
     network.requires_grad_(False)
@@ -210,14 +208,10 @@ def maps(classifier, images, rows, *, size, classes, method="gradcam", cells=CEL
         Input side in pixels.
     classes : (m,) int
         The class whose evidence is shown, image by image.
-    method : str
-        Key of ``METHODS``.
-    cells : int
-        See :func:`target_layer`.
+    method, cells : str, int
+        Key of ``METHODS``, and see :func:`target_layer`.
     turns : sequence of int
         Quarter turns of the view: the map of a prediction averaged over turned views is the mean of the maps of all views, each turned back.
-    batch : int
-    device : str
 
     Returns
     -------

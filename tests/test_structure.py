@@ -13,8 +13,9 @@ from helpers import paths
 # fmt: off
 ORDER = [
     "paths", "lesions", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "data", "shortcut", "duplicates", "splits",
-    "metrics", "calibration", "thresholds", "curves", "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup",
-    "learner", "train", "gradcam", "rivals", "saliency", "segment", "audit", "study", "quality", "plots", "typeset", "report", "readme", "headless",
+    "metrics", "intervals", "calibration", "thresholds", "curves", "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup",
+    "learner", "train", "gradcam", "rivals", "saliency", "segment", "audit", "trial",
+    "study", "quality", "plots", "typeset", "report", "readme", "headless",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}
