@@ -21,15 +21,18 @@ from helpers.gradcam import inputs
 NEIGHBOURS = {(1, 1): 1 / 12, (0, 1): 1 / 6, (1, 0): 1 / 6, (1, -1): 1 / 12}  # half of the eight; the other half mirrors them
 NOISE = 0.01
 KEPT = (20, 40, 60, 80)  # per cent of the pixels that stay
+CHUNK = 256  # images at a time: bounds memory
 
 
 def views(images, rows, *, size):
     """Centre views (m, size, size, 3) uint8 of frames, or (m, size, size) bool of masks (n, h, w) bool."""
-    frames = np.asarray(images[rows])
-    is_mask = frames.ndim == 3
-    frames = np.repeat(frames[..., None], 3, -1).astype(np.uint8) * 255 if is_mask else frames
-    x = view(torch.from_numpy(np.ascontiguousarray(frames)), size=size).permute(0, 2, 3, 1)
-    return (x[..., 0] > 0.5).numpy() if is_mask else (255 * x).round().byte().numpy()
+    is_mask, out = images.ndim == 3, []
+    for start in range(0, len(rows), CHUNK):
+        frames = np.ascontiguousarray(images[rows[start : start + CHUNK]])
+        frames = np.repeat(frames[..., None], 3, -1).astype(np.uint8) * 255 if is_mask else frames
+        x = view(torch.from_numpy(frames), size=size).permute(0, 2, 3, 1)
+        out.append((x[..., 0] > 0.5).numpy() if is_mask else (255 * x).round().byte().numpy())
+    return np.concatenate(out)
 
 
 def defined(maps, masks):
