@@ -214,6 +214,7 @@ def attributes(frame, masks):
     age = pd.cut(frame["age"], [-1, 39, 59, 200], labels=["below 40", "40 to 59", "60 and above"])
     share = pd.Series(masks.mean((1, 2)))
     size = pd.qcut(share.rank(method="first"), 3, labels=["small", "middle", "large"])
-    site = frame["localization"].where(frame["localization"].map(frame["localization"].value_counts()) >= 0.02 * len(frame), "other sites")
+    site = frame["localization"].fillna("unknown")
+    site = site.where(site.map(site.value_counts()) >= 0.02 * len(frame), "other sites")
     columns = dict(group=frame["group"], age=age, sex=frame["sex"], site=site, size=size)
     return pd.DataFrame({name: np.asarray(column) for name, column in columns.items()})
