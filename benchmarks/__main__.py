@@ -6,11 +6,11 @@ import json
 import os
 import platform
 
-from benchmarks import bootstrap, coverage, generator, quick, training
+from benchmarks import bootstrap, coverage, generator, gradcam, quick, training
 from helpers import paths, results, runs
 
-PARTS = {"bootstrap": bootstrap.measure, "training": training.measure, "generator": generator.measure, "quick": quick.measure,
-         "coverage": coverage.measure}
+PARTS = {"bootstrap": bootstrap.measure, "training": training.measure, "generator": generator.measure, "gradcam": gradcam.measure,
+         "quick": quick.measure, "coverage": coverage.measure}
 
 
 def main():

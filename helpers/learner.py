@@ -92,14 +92,6 @@ class Learner(L.LightningModule):
         """One more number for each image, unrelated to those of its view."""
         return draws(self.config.seed, self.epoch, rows.cpu().numpy(), count=N_DRAWS + 1)[:, -1]
 
-    def train(self, mode=True):
-        """Training mode, but for frozen layers: they keep the statistics of their pretraining."""
-        super().train(mode)
-        for module in self.network.modules():
-            if (own := list(module.parameters(recurse=False))) and not any(p.requires_grad for p in own):
-                module.eval()
-        return self
-
     def order(self, rows):
         """Training order of this epoch: a permutation, or a draw with classes equally likely."""
         generator = np.random.default_rng((self.config.seed, self.epoch))
@@ -143,8 +135,8 @@ class Learner(L.LightningModule):
         })
 
     def configure_optimizers(self):
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        decay, plain = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+        decay = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
         groups = [dict(params=decay, weight_decay=self.config.weight_decay), dict(params=plain, weight_decay=0.0)]
         optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
         steps = max(self.config.epochs * len(self.train_dataloader()), 10)  # a cycle of fewer steps divides by zero

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import timm
 import torch
-from timm.models import group_parameters
 
 from helpers import weights
 from helpers.augment import view
@@ -46,7 +45,7 @@ def create(config, *, n_classes=N_CLASSES):
     Parameters
     ----------
     config : TrainConfig
-        ``backbone``, ``weights``, ``frozen`` and ``dropout`` are read.
+        ``backbone``, ``weights`` and ``dropout`` are read.
     n_classes : int
         Outputs; 0 gives pooled features.
 
@@ -80,25 +79,7 @@ def create(config, *, n_classes=N_CLASSES):
         # A head at zero starts from the loss ln k instead of a random, often much larger one that would first shake the backbone.
         for parameter in network.get_classifier().parameters():
             torch.nn.init.zeros_(parameter)
-    if not source.startswith("random"):
-        freeze(network, config.frozen)
     return Classifier(network, tuple(network.pretrained_cfg["mean"]), tuple(network.pretrained_cfg["std"]), source)
-
-
-def freeze(network, stages):
-    """Let the first stages of a timm network, stem included, keep their weights.
-
-    Examples
-    --------
-    >>> network = timm.create_model("test_resnet")
-    >>> freeze(network, 1)
-    >>> network.conv1[0].weight.requires_grad, network.layer1[0].conv1.weight.requires_grad
-    (False, True)
-    """
-    groups = group_parameters(network, network.group_matcher(coarse=True))
-    frozen = {name for stage in sorted(groups)[:stages] for name in groups[stage]}
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name not in frozen)
 
 
 def fetch(backbone, kwargs):

@@ -187,3 +187,29 @@ def band(table, *, x, y, ax, label=None, **options):
     ax.fill_between(table[x], table["low"], table["high"], color=line.get_color(), alpha=0.2, linewidth=0)
     ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
     return ax
+
+
+def heat(view, mask, heatmap, *, ax, title=""):
+    """One picture: the network's view in grey, the heat over it, the outline of the lesion (white on black) and a short title."""
+    grey = np.asarray(view, dtype=float).mean(-1)
+    ax.imshow(grey, cmap="gray", vmin=0, vmax=255)
+    if heatmap is not None:
+        ax.imshow(heatmap, cmap="inferno", vmin=0, vmax=1, alpha=0.15 + 0.6 * np.clip(heatmap, 0, 1))
+    if mask is not None and mask.any():
+        for colour, width in (("black", 2.2), ("white", 1.0)):
+            ax.contour(mask, levels=[0.5], colors=colour, linewidths=width)
+    ax.set_title(title, fontsize="x-small", pad=2)
+    ax.axis("off")
+    return ax
+
+
+def heat_gallery(views, masks, heatmaps, titles, *, columns=7, width=9.0):
+    """A figure of :func:`heat` pictures, row by row; an entry of None stays empty."""
+    rows = -(-len(titles) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(width, rows * width / columns * 1.12), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, view, mask, heatmap, title in zip(axes.flat, views, masks, heatmaps, titles, strict=False):
+        if view is not None:
+            heat(view, mask, heatmap, ax=ax, title=title)
+    return fig

@@ -172,6 +172,12 @@ def finished(config, *, published=False):
     return None
 
 
+def weights_file(config):
+    """The trained weights of a run, which are never published; None where they are absent or belong to another key."""
+    file, mark = folder(config) / "weights.pt", folder(config) / "key.json"
+    return file if file.is_file() and mark.is_file() and same_key(json.loads(mark.read_text()), key(config)) else None
+
+
 def publish(run):
     """Copy a finished run to ``data/predictions/<preset>``, to be committed."""
     target = published_file(run.config)

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from helpers import cvae, data, generated, losses, models, paths, presets, runs, simple, splits
+from helpers import cvae, data, generated, losses, models, paths, presets, runs, shortcut, simple, splits
 from helpers.learner import QUICK_THREADS, Learner, make_trainer
 from helpers.lesions import CLASSES, MEL, PROBABILITIES
 from helpers.runs import lock, set_aside
 
 
-def fit(config, *, stop_after=None):
+def fit(config, *, stop_after=None, weights=False):
     """Train a configuration, or resume it, or load it where it is finished.
 
     Parameters
@@ -22,6 +22,8 @@ def fit(config, *, stop_after=None):
     config : TrainConfig
     stop_after : int, optional
         Leave after this many epochs of the planned ones, as an interruption would (for tests).
+    weights : bool
+        Train also where the predictions are published but the weights are not here.
 
     Returns
     -------
@@ -35,15 +37,16 @@ def fit(config, *, stop_after=None):
     FileNotFoundError, ValueError
         Data, split or weights that are absent or wrong, before training starts.
     """
-    run = runs.finished(config)
-    if run:
+    def finished():
+        return runs.finished(config) if not weights or runs.weights_file(config) else None
+
+    if run := finished():
         return run
     if config.generated:
         cvae.provide(config)
     home = runs.folder(config)
     with lock(home.with_name(home.name + ".lock"), config.name):
-        run = runs.finished(config)
-        if run:
+        if run := finished():
             return run
         wanted = runs.key(config)
         set_aside(home, wanted)
@@ -105,7 +108,7 @@ def make_learner(config, frame, rows):
         torch.set_num_threads(QUICK_THREADS)
     target = frame["dx"].map(CLASSES.index).to_numpy()
     drawn = len(rows)
-    images, target, rows = generated.join(config, data.load_images(config.source, config.cache_size), target, rows)
+    images, target, rows = generated.join(config, load_images(config), target, rows)
     counts = np.bincount(target[rows], minlength=len(CLASSES))
     weights = losses.class_weights(counts, kind=config.class_weight, mel=MEL, mel_weight=config.mel_weight)
     loss = losses.loss_function(config.loss, counts=counts, weights=weights, label_smoothing=config.label_smoothing)
@@ -113,6 +116,13 @@ def make_learner(config, frame, rows):
     classifier = models.create(config)
     select = np.flatnonzero(frame["role"] == "select")
     return Learner(config, classifier, images, target, train_rows=rows, select_rows=select, loss=loss, drawn=drawn)
+
+
+def load_images(config):
+    """The images that a configuration trains on: the source's own, or those with its shortcut planted."""
+    if config.shortcut:
+        return shortcut.load_images(config.source, config.cache_size, config.shortcut)
+    return data.load_images(config.source, config.cache_size)
 
 
 def describe(device):

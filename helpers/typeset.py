@@ -7,8 +7,10 @@ import pandas as pd
 from helpers.lesions import CLASSES
 
 # Parts of a name that are no fraction of cases, and printed with three decimals.
-UNITLESS = {"auc", "f1", "holm", "ece", "brier", "temperature", "threshold", "cost", "kid", "frechet", "ratio", "density", "ssim", "error", "nats"}
-WORDS = {"auc": "AUC", "f1": "F1", "dx": "code", "imagenet": "ImageNet", "mel": "melanoma", "kid": "KID", "ssim": "MS-SSIM"}
+UNITLESS = {"auc", "f1", "holm", "ece", "brier", "temperature", "threshold", "cost", "kid", "frechet", "ratio", "density", "ssim", "error", "nats",
+            "rise", "lift", "agreement", "offset"}
+WORDS = {"auc": "AUC", "f1": "F1", "dx": "code", "imagenet": "ImageNet", "mel": "melanoma", "kid": "KID", "ssim": "MS-SSIM", "iou": "IoU",
+         "road": "ROAD"}
 INTERVAL_END = re.compile(r".+_(low|high)")
 
 

@@ -13,9 +13,9 @@ from helpers import paths, readme
 # fmt: off
 ORDER = [
     "paths", "lesions", "generators", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "generated", "intake",
-    "data", "duplicates", "splits", "metrics", "calibration", "thresholds", "fidelity", "synthesis", "curves", "slider", "weights", "runs",
-    "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "studio", "study", "quality", "plots", "typeset",
-    "report", "readme", "headless", "lab",
+    "data", "shortcut", "duplicates", "splits", "metrics", "intervals", "calibration", "thresholds", "fidelity", "synthesis", "curves", "slider",
+    "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "studio", "gradcam",
+    "rivals", "saliency", "segment", "audit", "trial", "study", "quality", "plots", "typeset", "report", "readme", "headless", "lab",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}
