@@ -144,7 +144,7 @@ class Joined:
 
     def __getitem__(self, rows):
         n, rows = len(self.images), np.arange(len(self))[rows]
-        rows = np.where(rows < n, rows, np.append(self.source, 0)[rows - n])
+        rows = np.where(rows < n, rows, self.source[np.maximum(rows - n, 0)])
         out = np.empty((*rows.shape, *self.images.shape[1:]), np.uint8)
         real = rows < n
         out[real], out[~real] = self.images[rows[real]], self.more[rows[~real] - n]

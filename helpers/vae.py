@@ -160,7 +160,7 @@ class VaeLearner(L.LightningModule):
 
     def pressure(self):
         """Weight of the KL divergence at this step: it grows to beta during the warm-up."""
-        share = self.trainer.global_step / max(self.config.warmup * self.trainer.max_epochs * self.trainer.num_training_batches, 1)
+        share = self.trainer.global_step / max(self.config.warmup * self.config.epochs * self.trainer.num_training_batches, 1)
         return self.config.beta * min(1.0, share)
 
     def on_train_epoch_end(self):
