@@ -119,7 +119,7 @@ def rank(found, groups):
     return table.sort_values("flipped", ascending=False, ignore_index=True)
 
 
-def by_class(found, y, groups, *, column="flipped"):
+def by_class(found, y, *, column="flipped"):
     """One column of :func:`effects` per change (rows) and diagnosis (columns), means."""
     codes = np.array(CLASSES)[np.asarray(y)]
     table = pd.DataFrame({name: frame[column].groupby(codes).mean() for name, frame in found.items()}).T
