@@ -16,6 +16,7 @@ from PIL import Image
 from torchvision import transforms
 
 from helpers import data, losses, models, paths, phantom, presets, splits, train
+from helpers.augment import view
 from helpers.lesions import CLASSES
 
 JPEGS, EPOCHS, PLAIN_EPOCHS = 300, 12, 2
@@ -77,11 +78,15 @@ def against_memory(folder):
 def in_memory(config, steps=24):
     """Images a second of the bare loop: batches that lie ready as normalised floats."""
     torch.manual_seed(0)
-    network = models.create(config).network.to(memory_format=torch.channels_last).train()
+    classifier = models.create(config)
+    network = classifier.network.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr)
     loss = losses.loss_function("ce", counts=np.ones(7), weights=np.ones(7))
-    x = torch.randn(steps, config.batch_size, 3, config.image_size, config.image_size)
-    y = torch.randint(0, 7, (steps, config.batch_size))
+    frame = data.load_metadata(config.source)
+    rows = np.arange(steps * config.batch_size) % len(frame)
+    images = torch.from_numpy(data.load_images(config.source, config.cache_size)[rows])
+    x = classifier.normalise(view(images, size=config.image_size)).split(config.batch_size)
+    y = torch.from_numpy(frame["dx"].map(CLASSES.index).to_numpy()[rows]).split(config.batch_size)
     start = 0.0
     for i in range(-3, steps):
         start = time.perf_counter() if i == 0 else start

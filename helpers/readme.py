@@ -33,9 +33,9 @@ def filled(text):
     '<!-- none --> stays <!-- /none -->'
     """
     for name, block in {"results": result_table, "speed": speed_table}.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.S)
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
         if pattern.search(text):
-            text = pattern.sub(lambda found, block=block: found[1] + block() + found[2], text)
+            text = pattern.sub(lambda found, block=block: found[1] + block() + "\n" + found[2], text)
     return text
 
 

@@ -69,4 +69,5 @@ def test_nothing_private_is_committed():
 
 def test_readme_shows_the_committed_numbers():
     text = (paths.ROOT / "README.md").read_text()
+    assert "95 % lesion-clustered" in text and "quick_seconds" in text
     assert text == readme.filled(text), "README.md shows other numbers than the committed results: run python -m helpers.readme"
