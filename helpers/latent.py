@@ -6,6 +6,7 @@ from helpers.lesions import CLASSES
 from helpers.vae import scaled
 
 BATCH = 128
+COARSE, FINE = 4, 10  # cycles per frame: what is slower than the first belongs to the lesion, what is faster than the second is grain
 
 
 @torch.inference_mode()
@@ -47,7 +48,7 @@ def densities(latent, target):
 def texture(network, images, classes, latent):
     """Amplitudes by class and frequency, and the colours, of what reconstructions leave out.
 
-    The decoder gives the mean of its Gaussian; the rest, hair-fine and grainy, is described by its spectrum.
+    The decoder gives the mean of its Gaussian; the fine part of the rest is described by its spectrum, under a window, as frames do not repeat.
 
     References
     ----------
@@ -59,5 +60,9 @@ def texture(network, images, classes, latent):
     flat = rest.permute(1, 0, 2, 3).reshape(3, -1).double()
     colour = torch.linalg.cholesky(flat @ flat.T / flat.shape[1] + 1e-8 * torch.eye(3)).float()
     free = torch.einsum("ij,bjhw->bihw", torch.linalg.inv(colour), rest)
-    power = torch.fft.rfft2(free, norm="ortho").abs().square()
-    return torch.stack([power[classes == c].mean(0).sqrt() for c in range(len(CLASSES))]), colour
+    size = images.shape[-1]
+    window = torch.outer(*[torch.hann_window(size, periodic=False)] * 2)
+    power = torch.fft.rfft2(free * window / window.square().mean().sqrt(), norm="ortho").abs().square()
+    cycles = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]) * size
+    fine = ((cycles - COARSE) / (FINE - COARSE)).clamp(0, 1)
+    return torch.stack([power[classes == c].mean(0).sqrt() * fine for c in range(len(CLASSES))]), colour

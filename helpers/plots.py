@@ -139,7 +139,7 @@ def doses(table, score, *, ax):
         own = rows[start | (rows["kind"] == kind)]
         error = [own["mean"] - own["mean_low"], own["mean_high"] - own["mean"]]
         ax.errorbar(own["dose"] + shift, own["mean"], yerr=error, marker=marker, linestyle="-" if kind == "generated" else ":", capsize=3, label=kind)
-    ax.set(xlabel="images added per minority class", ylabel=score.replace("_", " "))
+    ax.set(xlabel="added per minority class", ylabel=score.replace("_", " "))
     return ax
 
 

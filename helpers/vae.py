@@ -74,7 +74,7 @@ class Vae(nn.Module):
         h = self.from_latent(torch.cat([z, label], dim=1)).view(-1, self.deepest, self.side, self.side)
         h = h.contiguous(memory_format=torch.channels_last)
         for block in self.decode_blocks:
-            h = functional.interpolate(block(h, label), scale_factor=2, mode="nearest")
+            h = functional.interpolate(block(h, label), scale_factor=2, mode="bilinear", align_corners=False)
         return self.leave(h)
 
 
