@@ -63,7 +63,7 @@ def test_the_layer_of_an_efficientnet_is_a_stage_and_not_a_gate(name):
 def test_nothing_stays_behind(method):
     """No hook, no gradient, no changed flag or mode, also when the network fails in the middle."""
     one = classifier()
-    models.freeze(one.network, 2)
+    next(one.network.parameters()).requires_grad_(False)
     flags, modes = [p.requires_grad for p in one.network.parameters()], [m.training for m in one.network.modules()]
     gradcam.maps(one, IMAGES, ROWS, size=64, classes=TARGETS, method=method)
     with pytest.raises(IndexError):  # the library's own `with` would print an IndexError and go on
