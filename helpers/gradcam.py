@@ -240,7 +240,7 @@ def maps(classifier, images, rows, *, size, classes, method="gradcam", cells=CEL
 
 def inputs(classifier, images, *, size, device="cpu"):
     """(b, 3, s, s) normalised centre views of frames (b, h, w, 3) uint8."""
-    x = view(torch.from_numpy(np.array(images)).to(device), size=size)
+    x = view(torch.from_numpy(np.array(images)).to(device), size=size)  # a copy: frames may be read-only
     return classifier.normalise(x).contiguous(memory_format=torch.channels_last)
 
 

@@ -51,7 +51,7 @@ def lime(classifier, images, rows, *, size, classes, segments=40, samples=120, s
         for row, target in tqdm(zip(rows, classes, strict=True), total=len(rows), desc="lime", unit="image", leave=False):
             torch.manual_seed(seed)
             x = inputs(classifier, images[row : row + 1], size=size, device=device)
-            plain = view(torch.from_numpy(np.ascontiguousarray(images[row : row + 1])), size=size)[0].permute(1, 2, 0).numpy()
+            plain = view(torch.from_numpy(np.array(images[row : row + 1])), size=size)[0].permute(1, 2, 0).numpy()
             parts = torch.from_numpy(slic(plain, n_segments=segments, start_label=0)).to(device)
             weights = explainer.attribute(x, target=int(target), feature_mask=parts[None, None], baselines=x.mean((2, 3), keepdim=True).expand_as(x),
                                           n_samples=samples, perturbations_per_eval=40)

@@ -28,7 +28,7 @@ def views(images, rows, *, size):
     """Centre views (m, size, size, 3) uint8 of frames, or (m, size, size) bool of masks (n, h, w) bool."""
     is_mask, out = images.ndim == 3, []
     for start in range(0, len(rows), CHUNK):
-        frames = np.ascontiguousarray(images[rows[start : start + CHUNK]])
+        frames = np.array(images[rows[start : start + CHUNK]])
         frames = np.repeat(frames[..., None], 3, -1).astype(np.uint8) * 255 if is_mask else frames
         x = view(torch.from_numpy(frames), size=size).permute(0, 2, 3, 1)
         out.append((x[..., 0] > 0.5).numpy() if is_mask else (255 * x).round().byte().numpy())
