@@ -208,6 +208,6 @@ def pixel_error(reconstruction, size):
     Examples
     --------
     >>> round(pixel_error(-1000.0, 16), 1)
-    34.6
+    34.7
     """
     return 127.5 * math.exp(reconstruction / (3 * size**2))
