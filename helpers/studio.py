@@ -132,8 +132,8 @@ def copies(studio, sets, *, shown=6):
     Returns
     -------
     table : DataFrame
-        ``space`` (features, and pixels of small copies in four mirrorings), ``ratio`` of median distances and share ``closer`` than the
-        closest twentieth of the held-out images, with intervals.
+        ``space`` (features, and pixels of small copies in four mirrorings), ``against`` (held-out images, plain or redrawn by the generator, which
+        makes them as smooth as its pictures), ``ratio`` of median distances and share ``closer`` than the closest twentieth of them, with intervals.
     pairs : tuple of two (shown, s, w, 3) uint8 arrays
         The generated images nearest to a train image in pixel space, and those train images.
     """
@@ -141,11 +141,14 @@ def copies(studio, sets, *, shown=6):
     mirrored = np.concatenate([synthesis.thumbnails(bank[:, ::up, ::side]) for up in (1, -1) for side in (1, -1)])
     spaces = {"features": (studio.features, studio.features(bank)), "pixels": (synthesis.thumbnails, mirrored)}
     rows, pairs = [], None
+    held = sets["held out"]
+    others = {"held out": held.images, "held out, redrawn": cvae.reconstruct(studio.generator, held.images, held.dx)}
     for name, (see, own) in spaces.items():
-        (far, _), (near, which) = (fidelity.nearest(see(sets[one].images), own) for one in ("held out", "generated"))
-        found = synthesis.memorisation(near, far, sets["held out"].groups)
-        rows.append(dict(space=name, images=len(near)) | {key + end: value[at] for key, value in found.items()
-                                                         for end, at in (("", "value"), ("_low", "low"), ("_high", "high"))})
+        near, which = fidelity.nearest(see(sets["generated"].images), own)
+        for against, images in others.items():
+            found = synthesis.memorisation(near, fidelity.nearest(see(images), own)[0], held.groups)
+            rows.append(dict(space=name, against=against, images=len(near)) | {
+                key + end: value[at] for key, value in found.items() for end, at in (("", "value"), ("_low", "low"), ("_high", "high"))})
         closest = np.argsort(near)[:shown]
         pairs = sets["generated"].images[closest], bank[which[closest] % len(bank)]
     return pd.DataFrame(rows), pairs
