@@ -34,7 +34,7 @@ def measure():
 def speed(classifier, images, size):
     network, ours, theirs = classifier.network.eval(), [], []
     rows, classes = np.arange(2 * BATCH), np.zeros(2 * BATCH, int)
-    x = gradcam.inputs(classifier, images[:BATCH], size=size)
+    x = models.inputs(classifier, images[:BATCH], size=size)
     for _ in range(ROUNDS):
         start = time.perf_counter()
         gradcam.maps(classifier, images, rows, size=size, classes=classes, batch=BATCH)

@@ -13,8 +13,7 @@ from pytorch_grad_cam import EigenCAM, GradCAM, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
 from tqdm.auto import tqdm
 
-from helpers import models, runs, train
-from helpers.augment import view
+from helpers import models
 
 CELLS = 7  # cells a side below which a map says next to nothing about place
 PROBES = 8
@@ -28,29 +27,6 @@ class SignedEigenCAM(EigenCAM):
 
 
 METHODS = {"gradcam": GradCAM, "hirescam": HiResCAM, "eigencam": SignedEigenCAM, "layercam": LayerCAM}
-
-
-def load(config):
-    """The trained network of a finished run.
-
-    Parameters
-    ----------
-    config : TrainConfig
-
-    Returns
-    -------
-    Classifier
-
-    Raises
-    ------
-    FileNotFoundError
-        Only the predictions of the run are here, not its weights.
-    """
-    if runs.weights_file(config) is None:
-        raise FileNotFoundError(f"the weights of {config.preset}/{config.name} are not here, train them: train.fit(config, weights=True)")
-    classifier = train.load_weights(models.create(config), runs.folder(config))
-    classifier.network.eval()
-    return classifier
 
 
 def target_layer(network, *, size, cells=CELLS):
@@ -231,17 +207,11 @@ def maps(classifier, images, rows, *, size, classes, method="gradcam", cells=CEL
     with opened(network, layer, method, about["num_chs"]) as cam:
         for start in tqdm(range(0, len(rows), batch), desc=method, unit="batch", leave=False):
             part = slice(start, start + batch)
-            x = inputs(classifier, images[rows[part]], size=size, device=device)
+            x = models.inputs(classifier, images[rows[part]], size=size, device=device)
             chosen = torch.as_tensor(np.asarray(classes)[part], device=device)
             found = [spread(heat(cam, torch.rot90(x, turn, (2, 3)), chosen), size, **grid) for turn in turns]
             out[part] = scaled(sum(torch.rot90(one, -turn, (1, 2)) for one, turn in zip(found, turns, strict=True)).numpy())
     return out
-
-
-def inputs(classifier, images, *, size, device="cpu"):
-    """(b, 3, s, s) normalised centre views of frames (b, h, w, 3) uint8."""
-    x = view(torch.from_numpy(np.array(images)).to(device), size=size)  # a copy: frames may be read-only
-    return classifier.normalise(x).contiguous(memory_format=torch.channels_last)
 
 
 def scaled(heatmaps):

@@ -115,7 +115,12 @@ def predict(classifier, images, rows, *, size, device="cpu", batch=64, turns=0):
     network, out = classifier.network.to(device).eval(), []
     with torch.inference_mode():
         for start in range(0, len(rows), batch):
-            x = torch.from_numpy(np.asarray(images[rows[start : start + batch]])).to(device)
-            x = torch.rot90(classifier.normalise(view(x, size=size)), turns, (2, 3))
+            x = torch.rot90(inputs(classifier, images[rows[start : start + batch]], size=size, device=device), turns, (2, 3))
             out.append(network(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
     return np.concatenate(out)
+
+
+def inputs(classifier, images, *, size, device="cpu"):
+    """(b, 3, size, size) normalised centre views of (b, h, w, 3) uint8 frames."""
+    x = view(torch.from_numpy(np.array(images)).to(device), size=size)  # a copy: frames may be read-only
+    return classifier.normalise(x).contiguous(memory_format=torch.channels_last)

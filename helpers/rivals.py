@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from helpers import models
 from helpers.augment import view
-from helpers.gradcam import inputs, scaled
+from helpers.gradcam import scaled
 
 
 def randomised(classifier, *, seed=0):
@@ -50,7 +50,7 @@ def lime(classifier, images, rows, *, size, classes, segments=40, samples=120, s
     with torch.random.fork_rng(devices=[]):
         for row, target in tqdm(zip(rows, classes, strict=True), total=len(rows), desc="lime", unit="image", leave=False):
             torch.manual_seed(seed)
-            x = inputs(classifier, images[row : row + 1], size=size, device=device)
+            x = models.inputs(classifier, images[row : row + 1], size=size, device=device)
             plain = view(torch.from_numpy(np.array(images[row : row + 1])), size=size)[0].permute(1, 2, 0).numpy()
             parts = torch.from_numpy(slic(plain, n_segments=segments, start_label=0)).to(device)
             weights = explainer.attribute(x, target=int(target), feature_mask=parts[None, None], baselines=x.mean((2, 3), keepdim=True).expand_as(x),

@@ -174,8 +174,10 @@ def finished(config, *, published=False):
 
 def weights_file(config):
     """The trained weights of a run, which are never published; None where they are absent or belong to another key."""
-    file, mark = folder(config) / "weights.pt", folder(config) / "key.json"
-    return file if file.is_file() and mark.is_file() and same_key(json.loads(mark.read_text()), key(config)) else None
+    home = folder(config)
+    file, mark = home / "weights.pt", home / "key.json"
+    here = file.is_file() and mark.is_file() and sidecar_file(home / "predictions.csv.gz").is_file()
+    return file if here and same_key(json.loads(mark.read_text()), key(config)) else None
 
 
 def publish(run):

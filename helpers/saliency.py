@@ -15,8 +15,8 @@ from scipy.sparse.linalg import spsolve
 from scipy.stats import rankdata
 from tqdm.auto import tqdm
 
+from helpers import models
 from helpers.augment import view
-from helpers.gradcam import inputs
 
 NEIGHBOURS = {(1, 1): 1 / 12, (0, 1): 1 / 6, (1, 0): 1 / 6, (1, -1): 1 / 12}  # half of the eight; the other half mirrors them
 NOISE = 0.01
@@ -163,7 +163,7 @@ def road(classifier, images, rows, maps, *, size, classes, kept=KEPT, seed=0, de
     for i, row in enumerate(tqdm(rows, desc="road", unit="image", leave=False)):
         if maps[i].max() <= 0:
             continue
-        x = inputs(classifier, images[row : row + 1], size=size)[0].numpy()
+        x = models.inputs(classifier, images[row : row + 1], size=size)[0].numpy()
         generator = np.random.default_rng((seed, int(row)))
         order = np.lexsort((generator.random(size * size), maps[i].ravel()))  # coldest first; chance decides among equals
         filled = []

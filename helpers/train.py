@@ -175,14 +175,16 @@ def trained(config):
         Its weights are not here (published predictions come without them), or it started from others.
     """
     home = runs.folder(config)
-    if not (home / "weights.pt").is_file():
-        raise FileNotFoundError(f"{paths.relative(home)}/weights.pt is not here: it stays where {config.name} was trained, copy it or train it again")
+    if runs.weights_file(config) is None:
+        raise FileNotFoundError(f"the weights of {config.preset}/{config.name} are not here: copy {paths.relative(home)} from where it was trained, "
+                                "or train it here with train.fit(config, weights=True)")
     classifier = models.create(config)
     start = json.loads(runs.sidecar_file(home / "predictions.csv.gz").read_text())["weights"]
     if classifier.weights != start:
         # Padding and normalisation of the inputs come with the initial weights.
         raise ValueError(f"{config.name} was trained from weights {start[:12]}, which are not here: set SKIN_WEIGHTS to that file")
-    return load_weights(classifier, home)
+    load_weights(classifier, home).network.eval()
+    return classifier
 
 
 def penultimate(config):

@@ -10,7 +10,7 @@ import torch
 from pytorch_grad_cam import GradCAM
 from torch import nn
 
-from helpers import gradcam, models, presets, rivals, runs
+from helpers import gradcam, models, presets, rivals, runs, train
 from helpers.lesions import CLASSES
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (6, 72, 96, 3), dtype=np.uint8)
@@ -131,7 +131,7 @@ def test_heat_lies_where_the_light_is_and_resizing_would_move_it_half_a_cell():
         image[place - 3 : place + 4, place - 3 : place + 4] = 255
         heat = gradcam.maps(one, image[None], [0], size=64, classes=[0], method="hirescam")[0]
         with gradcam.opened(one.network, one.network.body[2], "hirescam", 1) as cam:
-            plain = gradcam.spread(gradcam.heat(cam, gradcam.inputs(one, image[None], size=64), torch.tensor([0])), 64)[0].numpy()
+            plain = gradcam.spread(gradcam.heat(cam, models.inputs(one, image[None], size=64), torch.tensor([0])), 64)[0].numpy()
         for errors, found in ((ours, heat), (naive, plain)):
             errors.append((found.sum(0) @ np.arange(64)) / found.sum() - place)
     assert abs(np.mean(ours)) < 0.5 and np.mean(naive) == pytest.approx(3.5, abs=0.5), "cells of 8 pixels"
@@ -151,7 +151,7 @@ def test_map_of_an_averaged_prediction_turns_with_the_image():
 def test_maps_are_the_librarys_but_for_the_grid():
     one = classifier()
     _, layer, about = gradcam.target_layer(one.network, size=64)
-    x = gradcam.inputs(one, IMAGES, size=64)
+    x = models.inputs(one, IMAGES, size=64)
     with gradcam.opened(one.network, layer, "gradcam", about["num_chs"]) as cam:
         ours = gradcam.scaled(gradcam.heat(cam, x, torch.as_tensor(TARGETS)).numpy())
     theirs = GradCAM(one.network, [layer])
@@ -176,7 +176,7 @@ def test_random_weights_are_others_and_the_same_for_one_seed():
 
 def test_weights_that_are_not_here_are_asked_for(small_project):
     with pytest.raises(FileNotFoundError, match=r"the weights of quick/baseline-s0-f0 are not here"):
-        gradcam.load(presets.configure("quick"))
+        train.trained(presets.configure("quick"))
 
 
 def test_weights_of_another_key_do_not_count(small_project):
@@ -186,7 +186,12 @@ def test_weights_of_another_key_do_not_count(small_project):
     one = models.create(config)
     torch.save(one.network.state_dict(), home / "weights.pt")
     (home / "key.json").write_text(json.dumps(runs.key(config)))
-    assert gradcam.load(config).network.training is False
+    assert runs.weights_file(config) is None, "a run without predictions is not finished"
+    (home / "predictions.json").write_text(json.dumps({"weights": one.weights}))
+    assert train.trained(config).network.training is False
+    (home / "predictions.json").write_text(json.dumps({"weights": "other"}))
+    with pytest.raises(ValueError, match="set SKIN_WEIGHTS"):
+        train.trained(config)
     (home / "key.json").write_text(json.dumps(runs.key(config) | {"recipe": -1}))
     assert runs.weights_file(config) is None
 
