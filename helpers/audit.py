@@ -170,9 +170,10 @@ def referral(hit, rules, groups, *, base="confidence", coverage=0.8):
     for name, area in draws.items():
         gap = area - draws[base] if name != base else np.full(len(area), np.nan)
         curve = calibration.risk_coverage(hit, np.nan_to_num(rules[name], nan=-1.0))
-        (low, high), (gap_low, gap_high) = metrics.interval(area[1:]), metrics.interval(gap[1:])
-        rows.append(dict(rule=name, n=len(hit), risk_area=area[0], risk_area_low=low, risk_area_high=high, difference=gap[0], difference_low=gap_low,
-                         difference_high=gap_high, risk_kept=float(np.interp(coverage, curve["coverage"], curve["risk"]))))
+        found = {key: dict(zip(("value", "low", "high"), (draws[0], *metrics.interval(draws[1:])), strict=True))
+                 for key, draws in (("risk_area", area), ("difference", gap))}
+        rows.append(dict(rule=name, n=len(hit)) | intervals.flat(found)
+                    | dict(risk_kept=float(np.interp(coverage, curve["coverage"], curve["risk"]))))
     return pd.DataFrame(rows)
 
 
@@ -203,9 +204,7 @@ def subgroups(frame, y, p, heat, *, keys=("balanced_accuracy", "mel_auc")):
             row = dict(attribute=attribute, value=value, images=len(own), lesions=lesions, melanomas=int((y[own] == MEL).sum()))
             found = metrics.summary(y[own], p[..., own, :], groups, keys=keys)
             found["energy_in_mask"] = intervals.summary(pd.DataFrame(dict(a=np.asarray(heat)[own])), groups)["a"]
-            for key in (*keys, "energy_in_mask"):
-                row |= {key: found[key]["value"], f"{key}_low": found[key]["low"], f"{key}_high": found[key]["high"]}
-            rows.append(row | dict(note="few lesions" if lesions < FEW else ""))
+            rows.append(row | intervals.flat(found) | dict(note="few lesions" if lesions < FEW else ""))
     return pd.DataFrame(rows)
 
 

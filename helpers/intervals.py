@@ -1,4 +1,4 @@
-"""Means of what was measured image by image, with intervals that resample lesions, as records, tables and phrases."""
+"""Means of what was measured image by image, with intervals that resample lesions; intervals as records, table rows and phrases."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,7 @@ import pandas as pd
 from helpers import metrics
 
 ENDS = {"value": "", "low": "_low", "high": "_high"}
+NOTHING = dict.fromkeys(("value", "low", "high", "p"), np.nan)  # a record of what was not measured
 
 
 def summary(values, groups, *, n_resamples=metrics.RESAMPLES, seed=0, level=0.95):
@@ -47,30 +48,41 @@ def wide(summaries, *, index="method"):
     """A table from summaries by row name: ``index, n``, and for every score ``x, x_low, x_high``."""
     rows = []
     for name, found in summaries.items():
-        row = {index: name, "n": max(one["n"] for one in found.values())}
-        for key, one in found.items():
-            row |= {key: one["value"], f"{key}_low": one["low"], f"{key}_high": one["high"]}
-        rows.append(row)
+        rows.append({index: name, "n": max(one["n"] for one in found.values())} | flat(found))
     return pd.DataFrame(rows)
 
 
+def flat(found):
+    """Records as a part of a table's row.
+
+    Examples
+    --------
+    >>> flat(dict(auc=dict(value=0.8, low=0.7, high=0.9, n=5)))
+    {'auc': 0.8, 'auc_low': 0.7, 'auc_high': 0.9}
+    """
+    return {key + end: one[part] for key, one in found.items() for part, end in ENDS.items()}
+
+
 def narrow(row, key):
-    """One score of a row of :func:`wide`, as :func:`summary` gave it.
+    """One score of a table's row as the record it came from; its n where the row has one.
 
     Examples
     --------
     >>> narrow(dict(auc=0.8, auc_low=0.7, auc_high=0.9, n=5), "auc")
     {'value': 0.8, 'low': 0.7, 'high': 0.9, 'n': 5}
     """
-    return {part: float(row[key + end]) for part, end in ENDS.items()} | {"n": int(row["n"])}
+    return {part: float(row[key + end]) for part, end in ENDS.items()} | ({"n": int(row["n"])} if "n" in row else {})
 
 
-def say(one):
-    """A value with its interval, for a sentence.
+def say(one, key=None, *, sign=""):
+    """A value with its interval, for a sentence: a record, or the score ``key`` of a table's row.
 
     Examples
     --------
     >>> say(dict(value=0.8, low=0.7, high=0.9, n=5))
     '0.800 [0.700, 0.900]'
+    >>> say(dict(kid=0.5, kid_low=0.25, kid_high=0.75), "kid", sign="+")
+    '+0.500 [+0.250, +0.750]'
     """
-    return f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+    one = one if key is None else narrow(one, key)
+    return f"{one['value']:{sign}.3f} [{one['low']:{sign}.3f}, {one['high']:{sign}.3f}]"

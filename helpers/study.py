@@ -7,6 +7,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from helpers import calibration, losses, metrics, presets, runs, thresholds, train
+from helpers.intervals import NOTHING, flat
 from helpers.lesions import CLASSES, MEL
 
 BASE = "baseline"
@@ -134,9 +135,8 @@ def differences(study, *, keys, role="test", equal_shares=None, base=BASE):
         own = metrics.summary(y, p, frame["group"], keys=keys)
         gaps = metrics.compare(y, p, p_base, frame["group"], keys=keys)
         for key in keys:
-            gap = gaps[key] if arm != base or equal_shares is not None else dict.fromkeys(("value", "low", "high", "p"), np.nan)
-            rows.append(dict(score=key, arm=arm, seeds=len(p), mean=own[key]["value"], mean_low=own[key]["low"], mean_high=own[key]["high"],
-                             difference=gap["value"], difference_low=gap["low"], difference_high=gap["high"], p=gap["p"]))
+            gap = gaps[key] if arm != base or equal_shares is not None else NOTHING
+            rows.append(dict(score=key, arm=arm, seeds=len(p)) | flat(dict(mean=own[key], difference=gap)) | dict(p=gap["p"]))
     table = pd.DataFrame(rows)
     return table.assign(p_holm=table.groupby("score")["p"].transform(metrics.holm))
 
@@ -146,17 +146,6 @@ def doses(table):
     arms = table["arm"].map(presets.ARMS)
     kind = ["generated" if arm.get("generated") else "repeated" if arm.get("oversample") else "other" if arm else "nothing" for arm in arms]
     return table.assign(kind=kind, dose=[arm.get("per_class", arm.get("oversample", 0)) for arm in arms])
-
-
-def told(row, key, *, sign=""):
-    """A value of a table with its interval, as a sentence has it.
-
-    Examples
-    --------
-    >>> told(dict(kid=0.5, kid_low=0.25, kid_high=0.75), "kid", sign="+")
-    '+0.500 [+0.250, +0.750]'
-    """
-    return f"{row[key]:{sign}.3f} [{row[f'{key}_low']:{sign}.3f}, {row[f'{key}_high']:{sign}.3f}]"
 
 
 def one_score(table, key):
@@ -178,9 +167,8 @@ def at_specificity(study, *, target):
         (_, y, p), (frame, y_test, p_test) = (runs.stack(found, role) for role in ("calibrate", "test"))
         cut = thresholds.for_specificity(y == MEL, p[..., MEL], target=target)
         point = thresholds.operating_point(y_test == MEL, p_test[..., MEL], cut, groups=frame["group"])
-        caught = point["sensitivity"]
-        rows.append(dict(arm=arm, seeds=len(found), threshold=point["threshold"], sensitivity=caught["value"], sensitivity_low=caught["low"],
-                         sensitivity_high=caught["high"], specificity=point["specificity"]["value"]))
+        rows.append(dict(arm=arm, seeds=len(found), threshold=point["threshold"]) | flat(dict(sensitivity=point["sensitivity"]))
+                    | dict(specificity=point["specificity"]["value"]))
     return pd.DataFrame(rows)
 
 

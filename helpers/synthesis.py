@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers.fidelity import LEVEL, NEIGHBOURS, discriminator, frechet, jackknife, kid, prdc_of
+from helpers.intervals import NOTHING, flat
 from helpers.lesions import CLASSES
 
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -126,8 +127,7 @@ def compare(features, sets, *, reference="reference"):
             found[part] = jackknife(lambda i, j, part=part, other=other, between=between: prdc_of(
                 own[np.ix_(i, i)], other[np.ix_(j, j)], between[np.ix_(i, j)], k=NEIGHBOURS)[part], [gx, gy], blocks=10)
         found["discriminator_auc"] = discriminator(x, y, gx)
-        rows.append(dict(set=name, images=len(y)) | {k + end: v[at] for k, v in found.items()
-                                                     for end, at in (("", "value"), ("_low", "low"), ("_high", "high"))})
+        rows.append(dict(set=name, images=len(y)) | flat(found))
     return pd.DataFrame(rows)
 
 
@@ -138,9 +138,8 @@ def by_class(features, sets, names, *, reference="reference"):
         for code in CLASSES:
             i, j = (sets[one].dx == code for one in (reference, name))
             enough = min(i.sum(), j.sum()) >= 4
-            found = kid(features[reference][i], features[name][j], sets[reference].groups[i], sets[name].groups[j]) if enough else {}
-            rows.append(dict(set=name, dx=code, images=int(j.sum()), kid=found.get("value", np.nan),
-                             kid_low=found.get("low", np.nan), kid_high=found.get("high", np.nan)))
+            found = kid(features[reference][i], features[name][j], sets[reference].groups[i], sets[name].groups[j]) if enough else NOTHING
+            rows.append(dict(set=name, dx=code, images=int(j.sum())) | flat(dict(kid=found)))
     return pd.DataFrame(rows)
 
 
