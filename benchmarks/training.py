@@ -58,7 +58,7 @@ class Watch(L.Callback):
 
 def ours(config, folder):
     """Train with our learner; the (seconds, images) of every epoch."""
-    frame = train.table(config)
+    frame = splits.table(config)
     learner = train.make_learner(config, frame, train.training_rows(frame))
     trainer, watch = train.make_trainer(config, folder / config.name, config.epochs), Watch()
     trainer.callbacks.insert(0, watch)

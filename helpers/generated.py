@@ -153,9 +153,6 @@ class Joined:
     def __array__(self, dtype=None, copy=None):
         return self[:]
 
-    def __deepcopy__(self, memo):
-        return self  # read only, so that the averaged copy of a learner may share it
-
 
 def join(config, images, target, rows):
     """Put the generated or repeated images of a configuration behind the real ones.

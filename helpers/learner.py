@@ -1,10 +1,11 @@
-"""The Lightning module that trains a classifier on images kept in one array."""
+"""What trainings have in common, and the Lightning module that trains a classifier on images kept in one array."""
 
 import logging
 import os
 import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
@@ -36,7 +37,62 @@ class Batches:
             yield torch.from_numpy(rows[i * self.batch_size : (i + 1) * self.batch_size])
 
 
-class Learner(L.LightningModule):
+class Shared(SimpleNamespace):
+    """What copies of a learner share: the averaged copy needs no images of its own."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class Resumable(L.LightningModule):
+    """A training whose chance is a function of (seed, epoch) alone and whose history outlives an interruption.
+
+    Parameters
+    ----------
+    config : TrainConfig or GeneratorConfig
+        ``seed, epochs, lr, weight_decay`` are read.
+    network : Module
+    images : array or tensor of n
+    target : (n,) int
+        Class index of every image.
+    """
+
+    rise = 0.2  # share of the steps in which the learning rate grows
+
+    def __init__(self, config, network, images, target):
+        super().__init__()
+        self.config, self.network = config, network.to(memory_format=torch.channels_last)
+        self.data = Shared(images=images, target=torch.from_numpy(np.array(target, dtype=np.int64)))
+        self.history, self.terms, self.started = [], [], 0.0
+
+    @property
+    def epoch(self):
+        """Epochs already finished; right after a resume too, where ``current_epoch`` lags behind."""
+        return self.trainer.fit_loop.epoch_progress.current.processed
+
+    def on_train_epoch_start(self):
+        self.terms, self.started = [], time.perf_counter()
+        # Dropout and noise too repeat themselves in a resumed run.
+        torch.manual_seed(self.config.seed * 100_003 + self.epoch)
+
+    def configure_optimizers(self):
+        """AdamW under one cycle; biases and scales do not decay."""
+        decay = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [dict(params=decay, weight_decay=self.config.weight_decay), dict(params=plain, weight_decay=0.0)]
+        optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
+        steps = max(self.config.epochs * len(self.train_dataloader()), round(2 / self.rise))  # a cycle of fewer steps divides by zero
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.lr, total_steps=steps, pct_start=self.rise)
+        return [optimizer], [dict(scheduler=schedule, interval="step")]
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint):
+        self.history = checkpoint["history"]
+
+
+class Learner(Resumable):
     """One classifier in training.
 
     Parameters
@@ -55,28 +111,22 @@ class Learner(L.LightningModule):
     """
 
     def __init__(self, config, classifier, images, target, *, train_rows, select_rows, loss, drawn=None):
-        super().__init__()
-        self.config, self.classifier, self.images, self.loss = config, classifier, images, loss
-        self.network = classifier.network.to(memory_format=torch.channels_last)
-        self.target = torch.from_numpy(np.array(target, dtype=np.int64))
+        super().__init__(config, classifier.network, images, target)
+        self.classifier, self.loss, self.drawn, self.outputs = classifier, loss, drawn, []
         self.train_rows, self.select_rows = np.asarray(train_rows), np.asarray(select_rows)
-        self.drawn, self.history, self.losses, self.outputs, self.started = drawn, [], [], [], 0.0
-
-    @property
-    def epoch(self):
-        """Epochs already finished; right after a resume too, where ``current_epoch`` lags behind."""
-        return self.trainer.fit_loop.epoch_progress.current.processed
 
     def setup(self, stage):
         """Move the images to the GPU where they fit, so that no loader is needed."""
-        if self.trainer.strategy.root_device.type == "cuda" and self.images.nbytes < ON_DEVICE_BYTES:
-            self.images = torch.from_numpy(np.array(self.images)).to(self.trainer.strategy.root_device)
+        images, device = self.data.images, self.trainer.strategy.root_device
+        if device.type == "cuda" and images.nbytes < ON_DEVICE_BYTES:
+            self.data.images = torch.from_numpy(np.array(images)).to(device)
 
     def pixels(self, rows):
         """(b, h, w, 3) uint8 images of some rows, on the device."""
-        if torch.is_tensor(self.images):
-            return self.images[rows.to(self.images.device)]
-        return torch.from_numpy(self.images[rows.cpu().numpy()]).to(self.device)
+        images = self.data.images
+        if torch.is_tensor(images):
+            return images[rows.to(images.device)]
+        return torch.from_numpy(images[rows.cpu().numpy()]).to(self.device)
 
     def inputs(self, rows, *, augment):
         """(b, 3, s, s) normalised views of some rows."""
@@ -97,7 +147,7 @@ class Learner(L.LightningModule):
         generator = np.random.default_rng((self.config.seed, self.epoch))
         if self.config.sampler == "shuffle":
             return generator.permutation(rows)
-        target = self.target[rows].numpy()
+        target = self.data.target[rows].numpy()
         return generator.choice(rows, size=len(rows), p=sampling_probabilities(target))
 
     def train_dataloader(self):
@@ -106,17 +156,12 @@ class Learner(L.LightningModule):
     def val_dataloader(self):
         return Batches(self.select_rows, 64)
 
-    def on_train_epoch_start(self):
-        self.losses, self.started = [], time.perf_counter()
-        # Dropout too is a function of (seed, epoch), so that a resumed run repeats it.
-        torch.manual_seed(self.config.seed * 100_003 + self.epoch)
-
     def training_step(self, rows, _):
-        x, target = self.inputs(rows, augment=True), self.target[rows.cpu()].to(self.device)
+        x, target = self.inputs(rows, augment=True), self.data.target[rows.cpu()].to(self.device)
         if self.config.mixup:
             x, target = blended(x, target, alpha=self.config.mixup, seed=(self.config.seed, self.epoch, int(rows[0])))
         loss = self.loss(self.network(x).float(), target)
-        self.losses.append(loss.detach())
+        self.terms.append(loss.detach())
         return loss
 
     def on_validation_epoch_start(self):
@@ -126,28 +171,13 @@ class Learner(L.LightningModule):
         self.outputs.append(self.network(self.inputs(rows, augment=False)).float().softmax(1).cpu())
 
     def on_validation_epoch_end(self):
-        scores = metrics.scores(self.target[self.select_rows].numpy(), torch.cat(self.outputs).double().numpy())
+        scores = metrics.scores(self.data.target[self.select_rows].numpy(), torch.cat(self.outputs).double().numpy())
         self.log("choice", float(np.nan_to_num(scores[self.config.select_metric])))
         self.history.append({
             "epoch": self.epoch, "seconds": round(time.perf_counter() - self.started, 1),
-            "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"], "train_loss": float(torch.stack(self.losses).mean()),
+            "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"], "train_loss": float(torch.stack(self.terms).mean()),
             **{f"select_{name}": float(scores[name]) for name in ("accuracy", "balanced_accuracy", "macro_f1", "mel_recall", "mel_auc")},
         })
-
-    def configure_optimizers(self):
-        decay = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups = [dict(params=decay, weight_decay=self.config.weight_decay), dict(params=plain, weight_decay=0.0)]
-        optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
-        steps = max(self.config.epochs * len(self.train_dataloader()), 10)  # a cycle of fewer steps divides by zero
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.lr, total_steps=steps, pct_start=0.2)
-        return [optimizer], [dict(scheduler=schedule, interval="step")]
-
-    def on_save_checkpoint(self, checkpoint):
-        checkpoint["history"] = self.history
-
-    def on_load_checkpoint(self, checkpoint):
-        self.history = checkpoint["history"]
 
 
 def sampling_probabilities(target):
@@ -198,11 +228,13 @@ def make_trainer(config, home, epochs, *, monitor=None):
     """Quiet Lightning trainer: atomic checkpoints of the last and the best epoch (by ``monitor``), averaged weights, one progress bar."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-    best = ModelCheckpoint(home, filename="best", monitor=monitor, mode="max", save_last=True, enable_version_counter=False)
+    # Two, for one that watches a score writes its last checkpoint only when the score has improved.
+    best = [ModelCheckpoint(home, filename="best", monitor=monitor, mode="max", enable_version_counter=False)] if monitor else []
+    last = ModelCheckpoint(home, filename="last", enable_version_counter=False)
     average = [EMAWeightAveraging(decay=config.ema)] if config.ema else []
     cuda = torch.cuda.is_available()
     return L.Trainer(
         max_epochs=epochs, accelerator="auto", devices=1, precision="bf16-mixed" if cuda else "32-true", plugins=[AtomicCheckpoints()],
-        callbacks=[*average, best, Progress()], logger=False, enable_progress_bar=False, enable_model_summary=False,
+        callbacks=[*average, *best, last, Progress()], logger=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0, log_every_n_steps=10**9, gradient_clip_val=1.0,
     )

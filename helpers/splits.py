@@ -139,6 +139,27 @@ def roles(split, fold):
     return offset.map({0: "test", 1: "test", 2: "calibrate", 3: "select"}).fillna("train").rename("role")
 
 
+def table(config):
+    """Metadata joined with group and role, row i belonging to image i of the array.
+
+    Parameters
+    ----------
+    config : TrainConfig or GeneratorConfig
+        ``source`` and ``fold`` are read.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        No metadata or no split, or a split that lacks images.
+    """
+    frame, split = data.load_metadata(config.source), read(config.source)
+    missing = set(frame["image_id"]) - set(split["image_id"])
+    if missing:
+        raise ValueError(f"the split of {config.source} lacks {len(missing)} images, {min(missing)} among them: run make split")
+    split = split.assign(role=roles(split, config.fold)).drop(columns="part")
+    return frame.merge(split, on="image_id", how="left", validate="one_to_one")
+
+
 def class_counts(source, *, role, fold):
     """(7,) int images per class in one role, from the committed JSON: no data are needed."""
     table = json.loads(files(source)[1].read_text())["images_per_part"]

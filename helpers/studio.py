@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from helpers import cvae, data, fidelity, generated, generators, metrics, models, presets, synthesis, train
+from helpers import cvae, data, fidelity, generated, generators, metrics, models, presets, splits, synthesis, train
+from helpers.intervals import flat
 from helpers.lesions import CLASSES
 
 TAUGHT = ("balanced_accuracy", "macro_f1", "mel_recall")
@@ -75,7 +76,7 @@ def enter(config, painter, *, training):
         return absent(str(error))
     dx = cvae.provide(painter)["dx"].to_numpy()
     made = np.asarray(generated.load_images(painter.collection, painter.image_size))
-    return Studio(config, generator, train.table(config), data.load_images(config.source, config.cache_size), made, dx, network)
+    return Studio(config, generator, splits.table(config), data.load_images(config.source, config.cache_size), made, dx, network)
 
 
 def absent(reason):
@@ -115,8 +116,8 @@ def sweep(studio, names, *, training):
         dx = np.repeat(CLASSES, studio.generator.config.per_class)
         sets = synthesis.samples(studio.frame, studio.images, cvae.sample(generator, dx, seed=1), dx, size=config.image_size)
         found = distance(studio, sets["reference"], sets["generated"].images)
-        rows.append(dict(generator=name, pixels=config.image_size, epochs=config.epochs, pixel_error=float(last["pixel_error"]), kl=float(last["kl"]),
-                         kid=found["value"], kid_low=found["low"], kid_high=found["high"]))
+        rows.append(dict(generator=name, pixels=config.image_size, epochs=config.epochs, pixel_error=float(last["pixel_error"]), kl=float(last["kl"]))
+                    | flat(dict(kid=found)))
     return pd.DataFrame(rows)
 
 
@@ -147,8 +148,7 @@ def copies(studio, sets, *, shown=6):
         near, which = fidelity.nearest(see(sets["generated"].images), own)
         for against, images in others.items():
             found = synthesis.memorisation(near, fidelity.nearest(see(images), own)[0], held.groups)
-            rows.append(dict(space=name, against=against, images=len(near)) | {
-                key + end: value[at] for key, value in found.items() for end, at in (("", "value"), ("_low", "low"), ("_high", "high"))})
+            rows.append(dict(space=name, against=against, images=len(near)) | flat(found))
         closest = np.argsort(near)[:shown]
         pairs = sets["generated"].images[closest], bank[which[closest] % len(bank)]
     return pd.DataFrame(rows), pairs
@@ -179,8 +179,7 @@ def taught(studio, *, seed=0):
         _, answers, groups, _ = goals[end]
         p = synthesis.probe(seen[start], (real if start == "real" else fake)[1], aims[end])
         found = metrics.summary([CLASSES.index(code) for code in answers], p, groups, keys=TAUGHT)
-        out.append(dict(trained_on=start, tested_on=end, images=sum(counts.values())) | {
-            key + end_: found[key][at] for key in TAUGHT for end_, at in (("", "value"), ("_low", "low"), ("_high", "high"))})
+        out.append(dict(trained_on=start, tested_on=end, images=sum(counts.values())) | flat(found))
     return pd.DataFrame(out)
 
 

@@ -53,17 +53,6 @@ def fit(config, *, stop_after=None, weights=False):
         return train(config, home, wanted, stop_after)
 
 
-def table(config):
-    """Metadata joined with group and role, row i belonging to image i of the array."""
-    frame = data.load_metadata(config.source)
-    split = splits.read(config.source)
-    missing = set(frame["image_id"]) - set(split["image_id"])
-    if missing:
-        raise ValueError(f"the split of {config.source} lacks {len(missing)} images, {min(missing)} among them: run make split")
-    split = split.assign(role=splits.roles(split, config.fold)).drop(columns="part")
-    return frame.merge(split, on="image_id", how="left", validate="one_to_one")
-
-
 def training_rows(frame, *, leak=False, seed=0):
     """Rows to train on; with ``leak``, siblings of test images take the place of as many train images of their class.
 
@@ -83,7 +72,7 @@ def training_rows(frame, *, leak=False, seed=0):
 
 def train(config, home, wanted, stop_after):
     """One training, from its last checkpoint where there is one."""
-    frame = table(config)
+    frame = splits.table(config)
     rows = training_rows(frame, leak=config.leak, seed=config.seed)
     if config.backbone in simple.BACKBONES:
         return write(config, home, wanted, frame, simple.probabilities(config, frame, rows), device="cpu", started_from="none")
@@ -141,8 +130,7 @@ def predict_all(config, learner, home, frame):
     """(n, 7) probabilities of the best epoch; rows of the train role stay nan."""
     classifier = load_weights(learner.classifier, home)
     rows = np.flatnonzero(frame["role"] != "train")
-    images = learner.images.cpu().numpy() if torch.is_tensor(learner.images) else learner.images
-    logits = models.predict(classifier, images, rows, size=config.image_size, device=learner.device)
+    logits = models.predict(classifier, load_images(config), rows, size=config.image_size, device=learner.device)
     out = np.full((len(frame), len(CLASSES)), np.nan)
     out[rows] = torch.from_numpy(logits).double().softmax(1).numpy()
     return out

@@ -3,14 +3,13 @@
 import math
 from itertools import pairwise
 
-import lightning as L
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from helpers.augment import draws
-from helpers.learner import Batches, sampling_probabilities
+from helpers.learner import Batches, Resumable, sampling_probabilities
 from helpers.lesions import CLASSES
 
 LABEL = 32  # length of a class embedding
@@ -108,7 +107,7 @@ def losses_of(x, seen, mean, log_variance, *, free_bits, edge):
     return reconstruction, kl.clamp_min(free_bits).sum(), kl.sum()
 
 
-class VaeLearner(L.LightningModule):
+class VaeLearner(Resumable):
     """One generator in training; it is handed train images only.
 
     Parameters
@@ -120,37 +119,23 @@ class VaeLearner(L.LightningModule):
         Class index of every image.
     """
 
-    def __init__(self, config, network, images, target):
-        super().__init__()
-        self.config, self.network = config, network.to(memory_format=torch.channels_last)
-        self.images, self.target = Kept(images), Kept(torch.as_tensor(np.asarray(target), dtype=torch.long))
-        self.history, self.terms = [], []
-
-    @property
-    def epoch(self):
-        """Epochs already finished; right after a resume too."""
-        return self.trainer.fit_loop.epoch_progress.current.processed
+    rise = 0.1
 
     def order(self, rows):
         """Rows of this epoch: drawn with class shares between those of the images (balance 0) and equal ones (1)."""
         generator = np.random.default_rng((self.config.seed, self.epoch))
-        equal = sampling_probabilities(self.target.value.numpy())
+        equal = sampling_probabilities(self.data.target.numpy())
         p = equal**self.config.balance
         return generator.choice(rows, size=len(rows), p=p / p.sum())
 
     def train_dataloader(self):
-        return Batches(np.arange(len(self.target.value)), self.config.batch_size, self.order)
-
-    def on_train_epoch_start(self):
-        self.terms = []
-        # The noise too is a function of (seed, epoch), so that a resumed run repeats it.
-        torch.manual_seed(self.config.seed * 100_003 + self.epoch)
+        return Batches(np.arange(len(self.data.target)), self.config.batch_size, self.order)
 
     def training_step(self, rows, _):
         rows = rows.cpu()
         flip = torch.from_numpy(draws(self.config.seed, self.epoch, rows.numpy(), count=2) >= 0.5)
-        seen = scaled(flipped(self.images.value[rows], flip)).to(self.device)
-        classes = self.target.value[rows].to(self.device)
+        seen = scaled(flipped(self.data.images[rows], flip)).to(self.device)
+        classes = self.data.target[rows].to(self.device)
         mean, log_variance = self.network.encode(seen, classes)
         z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
         reconstruction, cost, kl = losses_of(self.network.decode(z, classes), seen, mean, log_variance,
@@ -166,28 +151,6 @@ class VaeLearner(L.LightningModule):
     def on_train_epoch_end(self):
         reconstruction, kl = torch.stack(self.terms).mean(0).tolist()
         self.history.append(dict(epoch=self.epoch - 1, reconstruction=reconstruction, kl=kl, train_loss=reconstruction + kl))
-
-    def configure_optimizers(self):
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay)
-        steps = max(self.config.epochs * len(self.train_dataloader()), 20)  # a cycle of fewer steps divides by zero
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.lr, total_steps=steps, pct_start=0.1)
-        return [optimizer], [dict(scheduler=schedule, interval="step")]
-
-    def on_save_checkpoint(self, checkpoint):
-        checkpoint["history"] = self.history
-
-    def on_load_checkpoint(self, checkpoint):
-        self.history = checkpoint["history"]
-
-
-class Kept:
-    """Holds a value that copies of the learner share: the averaged copy needs no images of its own."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def __deepcopy__(self, memo):
-        return self
 
 
 def flipped(images, flip):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from scipy.stats import chisquare
 
-from helpers import augment, data, generated, intake, losses, paths, presets, runs, train
+from helpers import augment, data, generated, intake, losses, paths, presets, runs, splits, train
 from helpers.learner import Batches
 from helpers.lesions import CLASSES
 
@@ -46,7 +46,7 @@ def test_joined_rows_show_what_they_should_without_a_copy():
 
 @pytest.mark.parametrize("change", [dict(generated="made", per_class=5), dict(oversample=5), dict(generated="made", per_class=5, oversample=3)])
 def test_what_joins_is_counted_and_real_rows_stay(made, change):
-    frame = train.table(tiny())
+    frame = splits.table(tiny())
     target, rows = frame["dx"].map(CLASSES.index).to_numpy(), train.training_rows(frame)
     images, labels, pool = generated.join(tiny(**change), data.load_images("phantom", 32), target, rows)
     n = sum(change.get(name, 0) for name in ("per_class", "oversample"))
@@ -62,7 +62,7 @@ def test_sampler_and_class_weights_count_generated_images(made, monkeypatch):
     """Adding generated images must neither switch the sampler off nor leave the weights at the real counts."""
     seen = {}
     monkeypatch.setattr(losses, "class_weights", lambda counts, **_: seen.update(counts=counts) or np.ones(7))
-    config, frame = tiny(generated=made, per_class=6, sampler="balanced", class_weight="balanced"), train.table(tiny())
+    config, frame = tiny(generated=made, per_class=6, sampler="balanced", class_weight="balanced"), splits.table(tiny())
     learner = train.make_learner(config, frame, train.training_rows(frame))
     real = np.bincount(frame["dx"].map(CLASSES.index).to_numpy()[train.training_rows(frame)], minlength=7)
     assert (seen["counts"] - real).tolist() == [0 if code == "nv" else 6 for code in CLASSES]
@@ -70,7 +70,7 @@ def test_sampler_and_class_weights_count_generated_images(made, monkeypatch):
     drawn, artificial = np.zeros(7), 0
     for seen["epoch"] in range(40):
         order = learner.order(learner.train_rows)
-        drawn += np.bincount(learner.target[order].numpy(), minlength=7)
+        drawn += np.bincount(learner.data.target[order].numpy(), minlength=7)
         artificial += (order >= len(frame)).sum()
     assert chisquare(drawn).pvalue > 1e-4 and artificial > 0
     expected = np.sum([6 / (n + 6) / 7 for c, n in zip(CLASSES, real, strict=True) if c != "nv"])
@@ -78,7 +78,7 @@ def test_sampler_and_class_weights_count_generated_images(made, monkeypatch):
 
 
 def test_every_arm_takes_as_many_steps_as_the_baseline(made):
-    frame = train.table(tiny())
+    frame = splits.table(tiny())
     rows = train.training_rows(frame)
     steps = {len(train.make_learner(tiny(**change), frame, rows).train_dataloader())
              for change in ({}, dict(generated=made, per_class=6), dict(oversample=50), dict(mixup=0.2, randaug=5))}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from helpers import artefacts, data, phantom, presets, simple, train
+from helpers import artefacts, data, phantom, presets, simple, splits
 from helpers.lesions import CLASSES
 
 seeds = st.integers(0, 2**31 - 1)
@@ -69,7 +69,7 @@ def test_frequencies_follow_ham10000():
 def test_colour_alone_is_informative_but_not_enough():
     """A linear model on the mean colour scores 0.30-0.60 balanced accuracy on the test role; guessing would give 0.14."""
     config = presets.configure("quick")
-    frame = train.table(config)
+    frame = splits.table(config)
     colours = simple.mean_colours(data.load_images("phantom", config.cache_size)) / 255
     fit, test = (frame["role"] == "train").to_numpy(), (frame["role"] == "test").to_numpy()
     model = LogisticRegression(C=100, class_weight="balanced", max_iter=5000).fit(colours[fit], frame["dx"][fit])

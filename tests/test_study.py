@@ -1,6 +1,7 @@
 """Ablation studies: failures are kept, pairs are pairs, and corrections agree with Bayes' rule."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -98,22 +99,20 @@ def test_shares_behind_the_arms():
 
 
 def test_class_counts_come_from_the_split_alone(small_project):
-    frame = train.table(presets.configure("quick"))
+    frame = splits.table(presets.configure("quick"))
     for role in ("train", "test"):
         expected = frame.loc[frame["role"] == role, "dx"].value_counts().reindex(CLASSES, fill_value=0).to_numpy()
         assert (splits.class_counts("phantom", role=role, fold=0) == expected).all()
 
 
-def test_balanced_sampler_draws_every_class_equally():
+def test_balanced_sampler_draws_every_class_equally(monkeypatch):
     target = np.repeat(np.arange(7), SIZES * 10)
-    learner = Learner.__new__(Learner)
-    torch.nn.Module.__init__(learner)
-    learner.config, learner.target = presets.configure("quick", "sampler"), torch.from_numpy(target)
+    classifier = SimpleNamespace(network=torch.nn.Identity())
+    learner = Learner(presets.configure("quick", "sampler"), classifier, None, target, train_rows=[], select_rows=[], loss=None)
     drawn = []
     for epoch in range(20):
-        Learner.epoch, before = property(lambda self, epoch=epoch: epoch), Learner.epoch
+        monkeypatch.setattr(Learner, "epoch", epoch)
         drawn.append(np.bincount(target[learner.order(np.arange(len(target)))], minlength=7))
-        Learner.epoch = before
     assert chisquare(np.sum(drawn, axis=0)).pvalue > 1e-4 and not (drawn[0] == drawn[1]).all()
 
 

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import augment, losses, models, paths, presets, runs, train
+from helpers import augment, losses, metrics, models, paths, presets, runs, splits, train
 from helpers.learner import sampling_probabilities
 from helpers.lesions import PROBABILITIES
 
@@ -124,6 +124,14 @@ def test_resumed_after_an_epoch_equals_uninterrupted(small_project):
     assert whole.history.drop(columns="seconds").equals(cut.history.drop(columns="seconds"))
 
 
+def test_an_epoch_without_a_better_score_is_not_lost(small_project, monkeypatch):
+    falling, real = iter((0.9, 0.8, 0.7)), metrics.scores
+    monkeypatch.setattr(metrics, "scores", lambda y, p: real(y, p) | {"macro_f1": next(falling)})
+    train.fit(tiny(arm="falling", epochs=4), stop_after=3)
+    home = runs.folder(tiny(arm="falling"))
+    assert [torch.load(home / f"{name}.ckpt", weights_only=True)["epoch"] for name in ("best", "last")] == [0, 2]
+
+
 KILLED = """
 import sys
 from pathlib import Path
@@ -174,7 +182,7 @@ def test_two_processes_cannot_train_one_run(tmp_path):
 
 
 def test_leak_keeps_size_and_classes_and_never_the_probes(small_project):
-    frame = train.table(tiny())
+    frame = splits.table(tiny())
     clean, leaky = train.training_rows(frame), train.training_rows(frame, leak=True, seed=1)
     assert len(clean) == len(leaky) == len(set(leaky))
     assert frame["dx"][clean].value_counts().to_dict() == frame["dx"][leaky].value_counts().to_dict()
