@@ -12,7 +12,7 @@ import pandas as pd
 import pandera.pandas as pa
 from tqdm.auto import tqdm
 
-from helpers import artefacts, download, intake, paths, phantom, pictures
+from helpers import artefacts, dermatoscope, download, intake, paths, phantom, pictures
 from helpers.cache import cached
 from helpers.lesions import CLASSES
 
@@ -199,7 +199,7 @@ def fingerprint(source, *, folder=None):
 @functools.cache
 def code():
     """Source text of the phantom: its pictures may change when it does."""
-    return (inspect.getsource(phantom) + inspect.getsource(artefacts)).encode()
+    return "".join(inspect.getsource(room) for room in (phantom, dermatoscope, artefacts)).encode()
 
 
 def content(name, frame, where):

@@ -47,7 +47,7 @@ def collect(place, *, name=None, labels=None, replace=False):
         Nothing to import, a class that is not one of ours, or a picture that is broken, too small or there twice.
     """
     place = Path(place).expanduser()
-    name = name or re.sub(r"[^a-z0-9_-]+", "-", place.resolve().name.lower()).strip("-")
+    name = name or name_of(place)
     if generated.folder(name).exists() and not replace:
         raise ValueError(f"data/generated/{name} is there already: choose another --name, or delete it")
     files = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
@@ -62,6 +62,17 @@ def collect(place, *, name=None, labels=None, replace=False):
             raise ValueError(f"{file.name} and {twin.name} are the same picture: keep one")
     key = hashlib.sha256("".join(f"{digest} {code}\n" for digest, code in zip(digests, dx, strict=True)).encode()).hexdigest()
     return generated.write(name, images, dx, label_source="prompt", generator=f"import:{key}")
+
+
+def name_of(place):
+    """Name of a collection after its folder.
+
+    Examples
+    --------
+    >>> name_of(Path("My pictures (2)"))
+    'my-pictures-2'
+    """
+    return re.sub(r"[^a-z0-9_-]+", "-", place.expanduser().resolve().name.lower()).strip("-")
 
 
 def picture(file, content):
@@ -134,6 +145,5 @@ def main(arguments=None):
         frame = collect(options.folder, name=options.name, labels=options.labels)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
-    name = options.name or re.sub(r"[^a-z0-9_-]+", "-", options.folder.resolve().name.lower()).strip("-")
     counts = ", ".join(f"{code} {n}" for code, n in frame["dx"].value_counts().items())
-    print(f"data/generated/{name}: {len(frame)} pictures ({counts}), their classes are prompts, not diagnoses")
+    print(f"data/generated/{options.name or name_of(options.folder)}: {len(frame)} pictures ({counts}), their classes are prompts, not diagnoses")

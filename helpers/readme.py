@@ -6,7 +6,7 @@ import re
 import cv2
 import numpy as np
 
-from helpers import paths, phantom, results, typeset
+from helpers import dermatoscope, paths, results, typeset
 from helpers.lesions import CLASSES, LESIONS
 
 SCORES = {
@@ -79,7 +79,7 @@ def picture():
     """One generated lesion of every class with its name below, (h, w, 3) uint8."""
     tiles = []
     for i, code in enumerate(CLASSES):
-        frame = phantom.draw(code, lesion_seed=i + 40, view_seed=3, size=SIDE, artefacts=("hair",) if code == "nv" else ()).image
+        frame = dermatoscope.draw(code, lesion_seed=i + 40, view_seed=3, size=SIDE, artefacts=("hair",) if code == "nv" else ()).image
         start = (frame.shape[1] - SIDE) // 2
         tile = cv2.copyMakeBorder(frame[:, start : start + SIDE], 4, 34, 4, 4, cv2.BORDER_CONSTANT, value=(255, 255, 255))
         name = LESIONS[code].name

@@ -3,12 +3,11 @@
 import hashlib
 import inspect
 import sys
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from helpers import data, phantom, pictures
+from helpers import data, dermatoscope, phantom, pictures
 from helpers.artefacts import ARTEFACTS
 from helpers.cache import cached
 
@@ -55,16 +54,12 @@ def draw(frame, artefact, *, present, size):
     -------
     (n, size, round(4/3 size), 3) uint8 array
     """
-    same = phantom.planted_pairs(frame)
-
-    def one(about, wanted):
-        seeds = [zlib.crc32(name.encode()) for name in (same.get(about.lesion_id, about.lesion_id), about.image_id)]
-        options = dict(lesion_seed=seeds[0], view_seed=seeds[1], size=size)
-        picture = phantom.draw(about.dx, **options)
+    def one(view, wanted):
+        picture = dermatoscope.draw(**view, size=size)
         if (artefact in picture.artefacts) != wanted:
             changed = set(picture.artefacts) ^ {artefact}
-            picture = phantom.draw(about.dx, **options, artefacts=tuple(name for name in ARTEFACTS if name in changed))
+            picture = dermatoscope.draw(**view, size=size, artefacts=tuple(name for name in ARTEFACTS if name in changed))
         return picture.image
 
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(one, frame.itertuples(), present)))
+        return np.stack(list(pool.map(one, phantom.views(frame), present)))

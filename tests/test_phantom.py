@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from helpers import artefacts, data, phantom, presets, simple, splits
+from helpers import artefacts, data, dermatoscope, phantom, presets, simple, splits
 from helpers.lesions import CLASSES
 
 seeds = st.integers(0, 2**31 - 1)
@@ -16,7 +16,7 @@ seeds = st.integers(0, 2**31 - 1)
 @settings(max_examples=15, deadline=None)
 @given(st.sampled_from(CLASSES), seeds, seeds, st.integers(32, 80))
 def test_one_seed_gives_one_picture(dx, lesion_seed, view_seed, size):
-    one, two = (phantom.draw(dx, lesion_seed=lesion_seed, view_seed=view_seed, size=size) for _ in range(2))
+    one, two = (dermatoscope.draw(dx, lesion_seed=lesion_seed, view_seed=view_seed, size=size) for _ in range(2))
     assert (one.image == two.image).all() and (one.mask == two.mask).all() and one.parameters == two.parameters
     assert one.image.shape == (size, round(size * 4 / 3), 3) and one.image.dtype == np.uint8
     assert 0.005 < one.mask.mean() < 0.95 and set(one.artefacts) == set(one.parameters["artefacts"])
@@ -26,7 +26,7 @@ def test_mask_lies_where_the_lesion_was_drawn():
     """The same view with the lesion's own colours against one whose lesion is transparent would differ on the mask only; pigment shows it."""
     differences = []
     for seed in range(20):
-        picture = phantom.draw("mel", lesion_seed=seed, view_seed=1, size=96, artefacts=())
+        picture = dermatoscope.draw("mel", lesion_seed=seed, view_seed=1, size=96, artefacts=())
         inside, outside = picture.image[picture.mask].mean(), picture.image[~picture.mask].mean()
         differences.append(outside - inside)
     assert min(differences) > 10, "a melanoma is darker than the skin around it"
@@ -47,7 +47,7 @@ def test_artefacts_change_their_mask_and_little_else(name):
 
 def test_views_of_one_lesion_resemble_each_other_more_than_other_lesions():
     def look(lesion, view):
-        picture = phantom.draw("nv", lesion_seed=lesion, view_seed=view, size=64, artefacts=())
+        picture = dermatoscope.draw("nv", lesion_seed=lesion, view_seed=view, size=64, artefacts=())
         return np.r_[picture.image[picture.mask].mean(0), picture.image[picture.mask].std(0)]
 
     first, second = (np.stack([look(lesion, view) for lesion in range(12)]) for view in (1, 2))

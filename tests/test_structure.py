@@ -12,10 +12,10 @@ from helpers import paths, readme
 
 # fmt: off
 ORDER = [
-    "paths", "lesions", "generators", "presets", "results", "artefacts", "phantom", "cache", "pictures", "download", "generated", "intake",
-    "data", "shortcut", "duplicates", "splits", "metrics", "intervals", "calibration", "thresholds", "fidelity", "synthesis", "curves", "slider",
-    "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "studio", "gradcam",
-    "rivals", "saliency", "segment", "audit", "trial", "study", "quality", "plots", "typeset", "report", "readme", "headless", "lab",
+    "paths", "lesions", "generators", "presets", "results", "artefacts", "dermatoscope", "phantom", "cache", "pictures", "download", "generated",
+    "intake", "data", "shortcut", "duplicates", "splits", "metrics", "intervals", "calibration", "thresholds", "fidelity", "synthesis", "curves",
+    "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "studio",
+    "gradcam", "rivals", "saliency", "segment", "audit", "trial", "study", "quality", "plots", "typeset", "report", "readme", "headless", "lab",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}
