@@ -27,7 +27,7 @@ def standardised(features, reference="reference"):
     return {name: (np.asarray(x, dtype=float) - mean) / deviation for name, x in features.items()}
 
 
-def jackknife(statistic, groups, *, blocks=BLOCKS, seed=0):
+def jackknife(statistic, groups, *, blocks=BLOCKS, within=(-np.inf, np.inf), seed=0):
     """A statistic of several sets with its 95 % interval: each set loses one block of groups at a time.
 
     Parameters
@@ -38,6 +38,8 @@ def jackknife(statistic, groups, *, blocks=BLOCKS, seed=0):
         For each set, what stays together (lesions).
     blocks : int
         Blocks per set.
+    within : (float, float)
+        What the statistic can be; the interval does not leave it.
 
     Returns
     -------
@@ -67,7 +69,8 @@ def jackknife(statistic, groups, *, blocks=BLOCKS, seed=0):
         left = [statistic(*[rows[block != b] if i == side else rows for i, rows in enumerate(every)]) for b in range(count)]
         variance += (count - 1) / count * np.square(left - np.mean(left)).sum()
     half = LEVEL * np.sqrt(variance)
-    return dict(value=value, low=float(value - half), high=float(value + half), n=len(groups[-1]))
+    low, high = np.clip([value - half, value + half], *within)
+    return dict(value=value, low=float(low), high=float(high), n=len(groups[-1]))
 
 
 def kid(x, y, x_groups=None, y_groups=None):

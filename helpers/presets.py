@@ -104,7 +104,7 @@ class TrainConfig:
 
 
 PRESETS = {
-    "quick": TrainConfig(),
+    "quick": TrainConfig(batch_size=16, lr=8e-3),
     "course": TrainConfig(
         preset="course", source="ham10000", image_size=112, cache_size=150, backbone="mobilenetv2_100",
         weights="imagenet", epochs=10, lr=3e-4, weight_decay=0.05, dropout=0.1, ema=0.99, scale=0.15, colour=0.08,

@@ -49,7 +49,7 @@ def lesion(frame):
 
 
 def overlap(one, two):
-    """Intersection over union of two sets of masks (n, h, w) bool: (n,) float; 1 where both are empty.
+    """Intersection over union of two sets of masks (n, h, w) bool: (n,) float; nan where both are empty.
 
     Examples
     --------
@@ -57,4 +57,4 @@ def overlap(one, two):
     [0.5]
     """
     both, either = ((f(one, two)).sum((1, 2)) for f in (np.logical_and, np.logical_or))
-    return np.where(either > 0, both / np.where(either > 0, either, 1), 1.0)
+    return both / np.where(either > 0, either, np.nan)

@@ -15,6 +15,7 @@ from helpers.fidelity import LEVEL, NEIGHBOURS, discriminator, frechet, jackknif
 from helpers.intervals import NOTHING, flat
 from helpers.lesions import CLASSES
 
+SHARE, POSITIVE = (0.0, 1.0), (0.0, np.inf)
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
@@ -122,10 +123,10 @@ def compare(features, sets, *, reference="reference"):
     for name in (name for name in features if name != reference):
         y, gy = features[name], sets[name].groups
         other, between = cdist(y, y), cdist(x, y)
-        found = {"kid": kid(x, y, gx, gy), "frechet_ours": jackknife(lambda i, j, y=y: frechet(x[i], y[j]), [gx, gy], blocks=10)}
-        for part in ("precision", "recall", "density", "coverage"):
+        found = {"kid": kid(x, y, gx, gy), "frechet_ours": jackknife(lambda i, j, y=y: frechet(x[i], y[j]), [gx, gy], blocks=10, within=POSITIVE)}
+        for part, within in (("precision", SHARE), ("recall", SHARE), ("density", POSITIVE), ("coverage", SHARE)):
             found[part] = jackknife(lambda i, j, part=part, other=other, between=between: prdc_of(
-                own[np.ix_(i, i)], other[np.ix_(j, j)], between[np.ix_(i, j)], k=NEIGHBOURS)[part], [gx, gy], blocks=10)
+                own[np.ix_(i, i)], other[np.ix_(j, j)], between[np.ix_(i, j)], k=NEIGHBOURS)[part], [gx, gy], blocks=10, within=within)
         found["discriminator_auc"] = discriminator(x, y, gx)
         rows.append(dict(set=name, images=len(y)) | flat(found))
     return pd.DataFrame(rows)
@@ -192,9 +193,9 @@ def memorisation(made, held, held_groups, *, share=0.05):
     dict
         ``ratio`` (of the medians) and ``closer`` (generated images below the limit; ``share`` were expected), each with ``value, low, high, n``.
     """
-    statistics = {"ratio": lambda i, j: np.median(made[j]) / np.median(held[i]),
-                  "closer": lambda i, j: (made[j] < np.quantile(held[i], share)).mean()}
-    return {name: jackknife(rule, [np.asarray(held_groups), np.arange(len(made))]) for name, rule in statistics.items()}
+    groups = [np.asarray(held_groups), np.arange(len(made))]
+    return {"ratio": jackknife(lambda i, j: np.median(made[j]) / np.median(held[i]), groups, within=POSITIVE),
+            "closer": jackknife(lambda i, j: (made[j] < np.quantile(held[i], share)).mean(), groups, within=SHARE)}
 
 
 def probe(train_x, train_dx, x):
