@@ -179,7 +179,7 @@ def taught(studio, *, seed=0):
         _, answers, groups, _ = goals[end]
         p = synthesis.probe(seen[start], (real if start == "real" else fake)[1], aims[end])
         found = metrics.summary([CLASSES.index(code) for code in answers], p, groups, keys=TAUGHT)
-        out.append(dict(trained_on=start, tested_on=end, images=sum(counts.values())) | flat(found))
+        out.append(dict(trained_on=start, tested_on=end, images=sum(counts.values())) | flat({key: found[key] for key in TAUGHT}))
     return pd.DataFrame(out)
 
 
