@@ -4,7 +4,7 @@ import re
 import tomllib
 from dataclasses import fields
 
-from helpers import intervals, metrics, presets
+from helpers import metrics, presets, typeset
 
 
 def tables(preset, records, *, root):
@@ -21,10 +21,13 @@ def tables(preset, records, *, root):
     Returns
     -------
     dict
-        ``about.settings``, ``about.versions``, ``about.records``, and ``03.scores`` where notebook 03 has results.
+        ``about.settings``, ``about.versions``, ``about.records``, and ``03.scores`` and ``03.lesion_scores`` where notebook 03 has results.
     """
     out = {"about.settings": settings(preset), "about.versions": versions(root), "about.records": origin(records)}
-    return out | {f"{stem[:2]}.scores": scores(record["values"]) for stem, record in records.items() if stem.startswith("03")}
+    for stem, record in records.items():
+        if stem.startswith("03"):
+            out |= {"03.scores": scores(record["values"]), "03.lesion_scores": scores(record["values"], "lesion_")}
+    return out
 
 
 def settings(preset):
@@ -55,23 +58,29 @@ def origin(records):
     return frame(rows)
 
 
-def scores(values):
-    """All headline scores of every model at both levels, with their intervals.
+def scores(values, level=""):
+    """All headline scores of every model, with their intervals, as texts: a column has scores of several units.
+
+    Parameters
+    ----------
+    values : dict
+        Of notebook 03.
+    level : str
+        Empty for images, ``lesion_`` for lesions.
 
     Examples
     --------
     >>> one = dict(value=0.5, low=0.4, high=0.6, n=9)
-    >>> table = scores({key: one for key in ("accuracy", *(f"rival.lesion_{key}" for key in metrics.HEADLINE))})
-    >>> table["columns"][:4], [row[:4] for row in table["rows"]]
-    (['model', 'level', 'n', 'accuracy'], [['rival', 'lesions', 9, 0.5]])
+    >>> table = scores({start + key: one for key in metrics.HEADLINE for start in ("", "rival.")})
+    >>> table["columns"], table["rows"][0]
+    (['score', 'network', 'rival'], ['accuracy (%)', '50.0 (40.0--60.0)', '50.0 (40.0--60.0)'])
     """
+    models = [key.removesuffix(f"{level}accuracy") for key in values if re.fullmatch(rf"(\w+\.)?{level}accuracy", key)]
     rows = []
-    for start in [key.removesuffix("accuracy") for key in values if re.fullmatch(r"(\w+\.)?(lesion_)?accuracy", key)]:
-        found = {key: values[start + key] for key in metrics.HEADLINE if start + key in values}
-        if len(found) == len(metrics.HEADLINE):
-            model, _, level = start.rpartition(".")
-            names = dict(model=model or "network", level="lesions" if level else "images")
-            rows.append(names | {"n": found["accuracy"]["n"]} | intervals.flat(found))
+    for key in metrics.HEADLINE:
+        name = typeset.words(key) + ("" if typeset.is_unitless(key) else " (%)")
+        found = {model.rstrip(".") or "network": values.get(f"{model}{level}{key}") for model in models}
+        rows.append({"score": name} | {model: typeset.show(key, value) for model, value in found.items()})
     return frame(rows)
 
 
