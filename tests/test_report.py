@@ -30,7 +30,7 @@ def looked_up(macro):
 
 def made_up(key):
     """A value of the kind that a key asks for."""
-    counts = ("images", "lesions", "max", "missing", "groups", "looked_at", "confirmed", "probes", "sibling", "all", "mel", "planted", "alarms")
+    counts = ("images", "lesions", "max", "missing", "groups", "looked_at", "confirmed", "probes", "sibling", ".all", ".mel", "planted", "alarms")
     return PLAIN["share"] if key.endswith("share") else PLAIN["images"] if key.endswith(counts) else INTERVAL
 
 
