@@ -97,7 +97,7 @@ rule report:
     input:
         results=RESULTS,
         sources=[str(p) for p in Path("report").rglob("*.*") if p.suffix in (".tex", ".sty", ".bib") and "generated" not in p.parts and "build" not in p.parts],
-        code=["helpers/report.py", "helpers/typeset.py"],
+        code=["helpers/report.py", "helpers/typeset.py", "helpers/appendix.py", "constraints.txt", "pyproject.toml"],
     output:
         f"report/{PRESET}.pdf",
     threads: 1

@@ -32,7 +32,7 @@ def filled(text):
     >>> filled("<!-- none --> stays <!-- /none -->")
     '<!-- none --> stays <!-- /none -->'
     """
-    for name, block in {"results": result_table, "speed": speed_table}.items():
+    for name, block in {"results": result_table, "figures": figure_table, "speed": speed_table}.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
         if pattern.search(text):
             text = pattern.sub(lambda found, block=block: found[1] + block() + "\n" + found[2], text)
@@ -48,6 +48,17 @@ def result_table(preset="course"):
     origin = f"HAM10000 test role, fold 0: {n:,} images of {lesions:,} lesions; seeds {', '.join(map(str, about['seeds']))}; " \
              f"trained on {', '.join(about['device'])}; commit {about['commit']}, {about['created'][:10]}; brackets: 95 % lesion-clustered bootstrap."
     return markdown(["model", *SCORES.values()], rows) + f"\n\n{origin}"
+
+
+def figure_table():
+    """Markdown table of the figures that each notebook draws, read from its cells; pictures of real lesions stay local."""
+    rows = []
+    for file in sorted((paths.ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        cells = ["".join(cell["source"]) for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == "code"]
+        found = [match for cell in cells for match in re.findall(r'book\.figure\(.*?, "(\w+)"(, lesions=True)?\)', cell)]
+        names = ", ".join(f"{name}{'*' if lesions else ''}" for name, lesions in found)
+        rows.append([f"[{file.stem}](notebooks/{file.name})", names])
+    return markdown(["notebook", "figures `figures/<preset>/<notebook>_<figure>.pdf` and `.png`"], rows)
 
 
 def speed_table():

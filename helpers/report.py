@@ -9,12 +9,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from helpers import metrics, paths, presets, results, splits, typeset
+from helpers import appendix, metrics, paths, presets, results, splits, typeset
 
 MAX_OVERFULL = 5.0  # points
 # Which publication a backbone is cited by; others by the library they come from.
 BACKBONES = {"mobilenetv2": "sandler2018", "efficientnet": "tan2019"}
-LOOKUPS = r"\\(?:result(?:table|figure)?|sectionof|setting|cited|cite[pt]?|[cC]?ref|label|input|bibliography)\b\*?(\[[^]]*\])?\{[^}]*\}"
+NAMES = "result(?:table|figure)?|sectionof|whenresults|place|setting|cited|cite[pt]?|[cC]?ref|label|input|bibliography"
+LOOKUPS = rf"\\(?:{NAMES})\b\*?(\[[^]]*\])?\{{[^}}]*\}}"
 # A number that is not part of a name (85, 0.91, .91 and 85,3, but not F1 or HAM10000).
 NUMBER = r"(?<![A-Za-z\d])\d+(?:[.,]\d+)*|(?:ty|teen|ten|hundred)(?:-\w+)?\s+per\s?cent"
 # What would go round the lookups.
@@ -130,6 +131,8 @@ def generate(preset, records, *, root):
             texts |= typeset.cells(f"{number}.{name}", table)
         for file in record["figures"]:
             figures[number + "." + Path(file).stem.removeprefix(f"{stem}_")] = f"../{Path(file).with_suffix('.pdf')}"
+    for name, table in appendix.tables(preset, records, root=root).items():
+        (folder / "tables" / f"{name}.tex").write_text(typeset.booktabs(table))
     chosen = facts(preset, records) | settings(preset) | {f"has {stem[:2]}": "yes" for stem in records}
     generated = "true" if chosen["source"] == "phantom" else "false"
     lines = ["% Written by helpers.report from report/results; do not edit.", rf"\generated{generated}"]
@@ -145,7 +148,7 @@ def facts(preset, records):
     devices = sorted({device for about in abouts for device in about["device"]})
     return dict(preset=preset, source=abouts[0]["source"], commit=", ".join(sorted({about["commit"] for about in abouts})),
                 split=abouts[0]["split_sha256"][:12], seeds=max(len(about["seeds"]) for about in abouts),
-                devices=", ".join(devices) or "none", created=max(about["created"] for about in abouts)[:10])
+                devices="; ".join(devices) or "none", created=max(about["created"] for about in abouts)[:10])
 
 
 def settings(preset):

@@ -9,16 +9,18 @@ from helpers.lesions import CLASSES
 # Parts of a name that are no fraction of cases, and printed with three decimals.
 UNITLESS = {"auc", "f1", "holm", "ece", "brier", "temperature", "threshold", "cost", "kid", "frechet", "ratio", "density", "ssim", "error", "nats",
             "rise", "lift", "agreement", "offset"}
+MEAN = re.compile(r"(.+[._])?nnb(_\d+)?|.+_size")  # mean counts: lesions biopsied for a melanoma (at a prevalence), diagnoses in a set
 WORDS = {"auc": "AUC", "f1": "F1", "dx": "code", "imagenet": "ImageNet", "mel": "melanoma", "kid": "KID", "ssim": "MS-SSIM", "iou": "IoU",
-         "road": "ROAD"}
+         "road": "ROAD", "ece": "ECE", "brier": "Brier score", "ppv": "PPV", "npv": "NPV", "nnb": "biopsies", "youden": "Youden", "holm": "(Holm)"}
+RAW = {"dx", "field", "setting", "notebook"}  # columns of codes and names, printed letter by letter
 INTERVAL_END = re.compile(r".+_(low|high)")
 
 
 def show(key, value):
     """A value as the report prints it; the key decides the unit.
 
-    Whole numbers are counts; areas under a curve, F1 and other scores without a unit have three decimals; other fractions in [-1, 1] are
-    per cent with one decimal, without the sign; numbers beyond that (mean counts, years) have one decimal.
+    Whole numbers are counts; areas under a curve, F1 and other scores without a unit have three decimals (one from ten on), mean sizes and
+    the like two; other fractions in [-1, 1] are per cent with one decimal, without the sign; numbers beyond that (years) have one decimal.
 
     Parameters
     ----------
@@ -48,7 +50,9 @@ def show(key, value):
     if isinstance(value, int):
         text = f"{value:,}"
     elif is_unitless(key):
-        text = f"{value:.3f}"
+        text = f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    elif is_mean(key):
+        text = f"{value:.2f}"
     else:
         text = f"{100 * value if abs(value) <= 1 else value:.1f}"
     # A zero has no sign.
@@ -58,6 +62,17 @@ def show(key, value):
 def is_unitless(key):
     """Whether a value is an area, an F1, an error of calibration and the like, which are not printed in per cent."""
     return bool(UNITLESS & set(re.split(r"[._]", key)))
+
+
+def is_mean(key):
+    """Whether a value is a mean count, which is printed with two decimals.
+
+    Examples
+    --------
+    >>> is_mean("06.conformal.all.marginal_size"), is_mean("nnb_11"), is_mean("size"), is_mean("cell_pixels")
+    (True, True, False, False)
+    """
+    return bool(MEAN.fullmatch(key))
 
 
 def spread(key, value):
@@ -124,13 +139,13 @@ def column_of(name, rows):
     raw = [row[name] for row in rows]
     fractions = [cell for cell in raw if isinstance(cell, float)]
     head = escape(name if name in CLASSES else words(name))
-    if fractions and not is_unitless(name) and max(map(abs, fractions)) <= 1:
+    if fractions and not is_unitless(name) and not is_mean(name) and max(map(abs, fractions)) <= 1:
         head += r" (\%)"
     texts = []
     for row, cell in zip(rows, raw, strict=True):
         cell = float(cell) if fractions and isinstance(cell, int) else cell
         whole = dict(value=cell, low=row[f"{name}_low"], high=row[f"{name}_high"]) if f"{name}_low" in row else cell
-        texts.append(escape(cell if name == "dx" else words(cell)) if isinstance(cell, str) else show(name, whole))
+        texts.append(escape(cell if name in RAW else words(cell)) if isinstance(cell, str) else show(name, whole))
     return head, texts
 
 

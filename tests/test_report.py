@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from helpers import paths, report, typeset
+from helpers import appendix, paths, report, typeset
 from helpers.lesions import CLASSES, LESIONS
 
 SOURCES = {"quick": "phantom", "course": "ham10000"}
 NOTEBOOKS = {"01": "01_eda", "02": "02_dedup_split", "03": "03_baseline", "04": "04_imbalance_ablations",
-             "05": "05_cvae_augmentation", "06": "06_threshold_analysis"}
+             "05": "05_cvae_augmentation", "06": "06_threshold_analysis", "07": "07_gradcam"}
 # Fractions are intervals, these are plain.
 PLAIN = {"images": 1235, "share": 0.3725}
 INTERVAL = dict(value=0.8137, low=0.797, high=0.83, n=248)
@@ -30,7 +30,7 @@ def looked_up(macro):
 
 def made_up(key):
     """A value of the kind that a key asks for."""
-    counts = ("images", "lesions", "max", "missing", "groups", "looked_at", "confirmed", "probes", "sibling")
+    counts = ("images", "lesions", "max", "missing", "groups", "looked_at", "confirmed", "probes", "sibling", ".all", ".mel", "planted", "alarms")
     return PLAIN["share"] if key.endswith("share") else PLAIN["images"] if key.endswith(counts) else INTERVAL
 
 
@@ -48,6 +48,8 @@ def make(root, preset):
     shutil.copytree(paths.REPORT / "sections", root / "report/sections")
     for name in ("main.tex", "house.sty", "references.bib"):
         shutil.copyfile(paths.REPORT / name, root / "report" / name)
+    for name in ("constraints.txt", "pyproject.toml"):
+        shutil.copyfile(paths.ROOT / name, root / name)
     for file in (split, runs):
         write(root / file, b"some,rows\n")
     about = dict(preset=preset, source=SOURCES[preset], split_sha256=digest(root, split), predictions_sha256={runs: digest(root, runs)},
@@ -136,13 +138,51 @@ def test_typed_results_are_found_with_file_and_line(project, line, found):
 
 
 def test_numbers_in_names_and_lookups_are_fine(project):
-    text = "F1 of MobileNetV2 on HAM10000 \\citep{tschandl2018}: \\result{03.macro_f1}, \\cref{fig:a1}\n"
+    text = "\\whenresults{04}{all} \\place{07}{sec:x} F1 of MobileNetV2 on HAM10000 \\citep{tschandl2018}: \\result{03.macro_f1}, \\cref{fig:a1}\n"
     (project / "report/sections/data.tex").write_text(text)
     report.check_prose(project / "report")
 
 
 def test_the_sections_of_this_project_are_clean():
     report.check_prose(paths.REPORT)
+
+
+def sources(pattern):
+    """What a pattern finds in the sections and in the house style."""
+    files = [paths.REPORT / "house.sty", *sorted((paths.REPORT / "sections").glob("*.tex"))]
+    return [found for file in files for found in re.findall(pattern, re.sub(r"(?<!\\)%.*", "", file.read_text()))]
+
+
+def test_the_bibliography_is_what_is_cited():
+    cited = {key.strip() for keys in sources(r"\\cite[pt]?(?:\[[^]]*\])*\{([^}#]+)\}") for key in keys.split(",")} | {"wightman2019"}
+    cited |= set(report.BACKBONES.values()) | set(sources(r"\\defcited\[(\w+)\]"))
+    assert cited == set(re.findall(r"^@\w+\{(\w+),", (paths.REPORT / "references.bib").read_text(), re.M))
+
+
+def test_figures_of_others_name_their_source():
+    for source, name, text in sources(r"(?m)^\\defcited(?:\[(\w+)\])?\{([^}]+)\}\{(.*)\}$"):
+        assert source or name in ("licence", "dataset") or not re.search(r"\d", text), name
+
+
+@pytest.mark.parametrize("name, items", [("claim", 44), ("tripod", 27)])
+def test_checklists_are_whole_and_point_somewhere(name, items):
+    text = (paths.REPORT / "sections" / f"{name}.tex").read_text()
+    assert len(re.findall(r"\\asked(?:first)?\{", text)) == items
+    labels = set(sources(r"\\label\{([^}]+)\}")) | {"tab:claim", "tab:tripod"}
+    assert set(re.findall(r"\\place\{\d\d\}\{([^}]+)\}", text)) <= labels
+
+
+def test_versions_are_those_that_are_pinned(project):
+    (project / "constraints.txt").write_text("timm==9.8.7 ; python_version > '3'\nTorch==1.2.3\nother==5\n")
+    table = dict(appendix.versions(project)["rows"])
+    assert (table["torch"], table["timm"], table["numpy"]) == ("1.2.3", "9.8.7", "not pinned") and "other" not in table
+
+
+def test_origin_and_settings_are_generated(project):
+    records = report.load("quick", root=project)
+    report.generate("quick", records, root=project)
+    tables = {name: (project / f"report/generated/quick/tables/about.{name}.tex").read_text() for name in ("records", "settings")}
+    assert r"06\_threshold\_analysis & 0123abc+ & 2026-01-02" in tables["records"] and r"backbone & test\_resnet \\" in tables["settings"]
 
 
 def test_a_changed_number_changes_its_macro(project):
@@ -170,6 +210,7 @@ def test_fractions_are_rounded_once(value):
 @pytest.mark.parametrize("key, value, shown", [
     ("accuracy", -0.0001, "0.0"), ("accuracy", 1.0, "100.0"), ("images", 1, "1"), ("leaked_images", 773.4, "773.4"),
     ("recall_df", None, "--"), ("gain", dict(value=None, low=None, high=None), "--"), ("p_holm", 0.0123, "0.012"),
+    ("marginal_size", 0.9643, "0.96"), ("at_90.nnb_5", 1.0, "1.00"), ("kid", 43.2, "43.2"),
     ("gain", dict(value=-0.0134, low=-0.0321, high=0.0053), "$-$1.3 ($-$3.2 to 0.5)")])
 def test_rounding_rule(key, value, shown):
     assert typeset.show(key, value) == shown
@@ -206,7 +247,8 @@ def text_of(pdf):
 @latex
 def test_quick_pdf_follows_its_numbers(project):
     first = text_of(report.build("quick", root=project))
-    assert all("Generated data (preset quick)" in page for page in first)
+    assert all("Generated data (preset quick)" in page for page in first) and "Grad-CAM points" in first[0]
+    assert not any("no results of this preset" in page for page in first)
     assert "0123abc+" in first[0] and "phantom" in first[0] and "81.4 (79.7–83.0)" in first[0]
     edit(project, "03_baseline", lambda record: record["values"]["accuracy"].update(value=0.4242))
     second = text_of(report.build("quick", root=project))
@@ -220,12 +262,15 @@ def test_quick_pdf_follows_its_numbers(project):
 def test_course_pdf_has_no_banner_and_no_lesion_pictures(tmp_path):
     root = make(tmp_path, "course")
     (root / "figures/course/01_eda_gallery.pdf").rename(root / "moved.pdf")
+    for stem in (NOTEBOOKS["04"], NOTEBOOKS["05"], NOTEBOOKS["07"]):
+        (root / f"report/results/course/{stem}.json").unlink()
     edit(root, "01_eda", lambda record: record["figures"].update(
         {"figures/local/course/01_eda_gallery.pdf": record["figures"].pop("figures/course/01_eda_gallery.pdf")}), preset="course")
     pages = text_of(report.build("course", root=root))
     assert not any("Generated data" in page for page in pages)
     assert sum("image not redistributed" in page for page in pages) == 1
     assert any("Sandler" in page for page in pages)
+    assert any("notebook 07 (no results of this preset yet)" in page for page in pages) and not any("Grad-CAM points" in page for page in pages)
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ ORDER = [
     "paths", "lesions", "generators", "presets", "results", "artefacts", "dermatoscope", "phantom", "cache", "pictures", "download", "generated",
     "intake", "data", "shortcut", "duplicates", "splits", "metrics", "intervals", "calibration", "thresholds", "fidelity", "synthesis", "curves",
     "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "studio",
-    "gradcam", "rivals", "saliency", "segment", "audit", "trial", "study", "quality", "plots", "typeset", "report", "readme", "headless", "lab",
+    "gradcam", "rivals", "saliency", "segment", "audit", "trial", "study", "quality", "plots", "typeset", "appendix", "report", "readme",
+    "headless", "lab",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}
