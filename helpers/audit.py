@@ -191,8 +191,8 @@ def subgroups(frame, y, p, heat, *, keys=("balanced_accuracy", "mel_auc")):
     Returns
     -------
     DataFrame
-        ``attribute, value, images, lesions, melanomas``, the scores (also at lesion level) and ``energy_in_mask`` with intervals, and ``note``: "few lesions"
-        below ``FEW``, whose values say next to nothing.
+        ``attribute, value, images, lesions, melanomas``, the scores (also at lesion level) and ``energy_in_mask`` with
+        intervals, and ``note``: "few lesions" below ``FEW``, whose values say next to nothing.
     """
     rows, p = [], np.asarray(p)
     for attribute in [column for column in frame.columns if column != "group"]:
