@@ -191,8 +191,8 @@ def subgroups(frame, y, p, heat, *, keys=("balanced_accuracy", "mel_auc")):
     Returns
     -------
     DataFrame
-        ``attribute, value, images, lesions, melanomas``, the scores (also at lesion level) and ``energy_in_mask`` with
-        intervals, and ``note``: "few lesions" below ``FEW``, whose values say next to nothing.
+        ``attribute, value, images, lesions, melanomas``, the scores and ``energy_in_mask`` with intervals, and ``note``: "few lesions"
+        below ``FEW``, whose values say next to nothing.
     """
     rows, p = [], np.asarray(p)
     for attribute in [column for column in frame.columns if column != "group"]:
@@ -204,7 +204,8 @@ def subgroups(frame, y, p, heat, *, keys=("balanced_accuracy", "mel_auc")):
             row = dict(attribute=attribute, value=value, images=len(own), lesions=lesions, melanomas=int((y[own] == MEL).sum()))
             found = metrics.summary(y[own], p[..., own, :], groups, keys=keys)
             found["energy_in_mask"] = intervals.summary(pd.DataFrame(dict(a=np.asarray(heat)[own])), groups)["a"]
-            rows.append(row | intervals.flat(found) | dict(note="few lesions" if lesions < FEW else ""))
+            row |= intervals.flat({key: found[key] for key in (*keys, "energy_in_mask")})
+            rows.append(row | dict(note="few lesions" if lesions < FEW else ""))
     return pd.DataFrame(rows)
 
 

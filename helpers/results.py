@@ -16,6 +16,7 @@ from helpers import paths, presets
 
 PUBLISH = "SKIN_PUBLISH"
 INTERVAL = ("value", "low", "high", "n")
+WRITTEN = (":!figures", ":!report/results", ":!data/predictions", ":!benchmarks/results.json")  # git: all but what runs write
 # Left out of figure files, so that the same numbers give the same bytes.
 UNDATED = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None}}
 
@@ -58,12 +59,17 @@ def open(notebook, *, preset, config=None, seeds=None):
 
 
 def commit():
-    """Short id of the commit, with a plus sign where the tree was changed; ``unknown`` outside git."""
+    """Short id of the commit, with a plus sign where anything but what runs write was changed; ``unknown`` outside git."""
     try:
-        call = ["git", "-C", str(paths.ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
-        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
+        name, changed = git("rev-parse", "--short", "HEAD"), git("status", "--porcelain", "--untracked-files=no", "--", ".", *WRITTEN)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return name + ("+" if changed else "")
+
+
+def git(*call):
+    """What a git command about the project says."""
+    return subprocess.run(["git", "-C", str(paths.ROOT), *call], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def sha256(path):

@@ -119,3 +119,18 @@ def test_every_number_survives_json_unrounded(number):
     plain = results.plain(number, "x")
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert plain == number if np.isfinite(float(number)) else plain is None
+
+
+def test_the_commit_is_marked_when_code_was_changed_but_not_when_a_run_wrote_its_results(project):
+    for name in ("code.py", "figures/a.pdf", "report/results/quick/a.json"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("before")
+    results.git("init", "-q")
+    results.git("add", ".")
+    results.git("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "all")
+    clean = results.commit()
+    for name in ("figures/a.pdf", "report/results/quick/a.json"):
+        (project / name).write_text("after")
+    assert results.commit() == clean and "+" not in clean
+    (project / "code.py").write_text("after")
+    assert results.commit() == clean + "+"
