@@ -14,6 +14,20 @@ SCORES = {
     "mel_auc": "melanoma AUC",
 }
 MODELS = {"": "MobileNetV2", "metadata_only.": "age, sex, site only", "mean_colour.": "mean colour only"}
+# What the notebooks found, in sentences that stay true whichever way the numbers fall.
+FINDINGS = {
+    "02_dedup_split": "A random split of images puts a sibling of {naive.leaked_images_share} % of the test images into training. "
+    "Training on siblings (one seed) changes the accuracy by {leak.accuracy_gain} points over all test lesions and by "
+    "{leak_siblings.accuracy_gain} on the {probes_with_sibling} that have one.",
+    "04_imbalance_ablations": "{arms} arms, {runs} runs. Highest macro-F1: {macro_f1.macro_f1:best}. Most melanomas found at a specificity "
+    "of 90 % chosen on *calibrate*, in %: {equal_specificity.sensitivity:best}. Comparisons in which an arm beats the plain network, moved to "
+    "equal class shares afterwards, by more than noise: {beats_corrected}.",
+    "06_threshold_analysis": "A melanoma sensitivity of 90 % promised on *calibrate* came out as {at_90.sensitivity} % on test, at a "
+    "specificity of {at_90.specificity} %.",
+    "07_gradcam": "The hottest point of Grad-CAM lies on the lesion in {gradcam.pointing} % of the images, that of a centred blob in "
+    "{blob.pointing} %. Area under the risk-coverage curve (lower is better): {risk_area.confidence} % when the least confident calls are "
+    "referred, {risk_area.heat_on_mask} % when those with heat off the lesion are, {risk_area.chance} % by chance.",
+}
 SIDE = 220  # pixels of each lesion in the picture
 
 
@@ -32,7 +46,7 @@ def filled(text):
     >>> filled("<!-- none --> stays <!-- /none -->")
     '<!-- none --> stays <!-- /none -->'
     """
-    for name, block in {"results": result_table, "figures": figure_table, "speed": speed_table}.items():
+    for name, block in {"results": result_table, "findings": findings, "figures": figure_table, "speed": speed_table}.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
         if pattern.search(text):
             text = pattern.sub(lambda found, block=block: found[1] + block() + "\n" + found[2], text)
@@ -48,6 +62,28 @@ def result_table(preset="course"):
     origin = f"HAM10000 test role, fold 0: {n:,} images of {lesions:,} lesions; seeds {', '.join(map(str, about['seeds']))}; " \
              f"trained on {', '.join(about['device'])}; commit {about['commit']}, {about['created'][:10]}; brackets: 95 % lesion-clustered bootstrap."
     return markdown(["model", *SCORES.values()], rows) + f"\n\n{origin}"
+
+
+def findings(preset="course"):
+    """A Markdown list of what the notebooks found, each with its link; notebooks without results are left out."""
+    lines = []
+    for notebook, sentence in FINDINGS.items():
+        if (paths.RESULTS / preset / f"{notebook}.json").is_file():
+            record = results.read(preset, notebook)
+            text = re.sub(r"\{([\w.:]+)\}", lambda key, record=record: told(record, key[1]), sentence)
+            lines.append(f"- [{notebook[:2]}](notebooks/{notebook}.ipynb): {text}")
+    return "\n".join(lines)
+
+
+def told(record, key):
+    """A recorded value; for ``table.column:best`` the arm with the highest value of a table's column, and the baseline."""
+    if not key.endswith(":best"):
+        return shown(key, record["values"][key])
+    name, column = key.removesuffix(":best").split(".")
+    table = record["tables"][name]
+    score = {arm["arm"]: arm[column] for arm in (dict(zip(table["columns"], row, strict=True)) for row in table["rows"])}
+    best = max(score, key=score.get)
+    return f"{best} ({shown(column, score[best])}; baseline {shown(column, score['baseline'])})"
 
 
 def figure_table():
