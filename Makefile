@@ -17,7 +17,7 @@ SNAKEMAKE = snakemake --cores $(CORES) --quiet rules host progress --rerun-incom
 CORES ?= 2
 NBVAL = pytest --nbval-cell-timeout 600
 
-.PHONY: help report test lab data split study notebooks bench latex
+.PHONY: help report test lab data split study notebooks bench latex browser
 help:             ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 20
 
@@ -35,7 +35,11 @@ latex:
 report: $(READY) latex  ## run the notebooks (quick) and build report/<PRESET>.pdf; PRESET=course builds from the committed results
 	$(SNAKEMAKE)
 
-test: $(READY) latex  ## ruff, pytest with doctests, the quick notebooks, nbval of them and of the solutions
+browser:
+	@command -v $${CHROMIUM:-chromium} >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || echo "No Chromium: the test in a browser is skipped."
+
+test: $(READY) latex browser  ## ruff, pytest with doctests, the quick notebooks, nbval of them and of the solutions
 	ruff check .
 	pytest
 	$(MAKE) report PRESET=quick
