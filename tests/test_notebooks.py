@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from helpers import headless, paths, results
 
@@ -29,6 +31,19 @@ def test_house_style(book):
     assert book.cells[0].source.startswith("# ") and "What we found" in "".join(cell.source for cell in book.cells)
     assert all(cell.execution_count for cell in code), "commit executed notebooks: make notebooks"
     assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
+
+
+def test_the_first_cell_is_the_same_everywhere_and_does_something_in_colab_alone(monkeypatch):
+    books = [nbformat.read(file, as_version=4) for file in NOTEBOOKS]
+    first = [next(cell for cell in book.cells if cell.cell_type == "code") for book in books]
+    assert all("colab" in cell.metadata["tags"] for cell in first) and len({cell.source for cell in first}) == 1
+    shell, calls = InteractiveShell(), []
+    monkeypatch.setattr(shell, "system", calls.append)
+    monkeypatch.setattr(shell, "run_line_magic", lambda name, line, **_: calls.append(f"{name} {line}"))
+    assert shell.run_cell(first[0].source).success and calls == []
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert shell.run_cell(first[0].source).success and [call.split()[0] for call in calls] == ["git", "pip", "cd"]
 
 
 def test_unknown_parameter_is_an_error(tmp_path):
