@@ -263,19 +263,32 @@ def compare(y, p, p_base, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLIN
     Returns
     -------
     dict
-        name -> ``{"value", "low", "high", "n", "p"}``; p is two-sided, twice the share of resamples on the rarer side of
-        zero, never below 2 / (b + 1). Correct several of them with :func:`holm`.
+        name -> :func:`contrast`.
     """
     value, base = scores(y, p), scores(y, p_base)
     one, two = (bootstrap(y, arm, groups, n_resamples=n_resamples, seed=seed, keys=keys) for arm in (p, p_base))
-    out = {}
-    for key in keys:
-        difference = (one[key] - two[key])[np.isfinite(one[key] - two[key])]
-        low, high = interval(difference, level=level)
-        tail = min((difference <= 0).sum(), (difference >= 0).sum()) + 1
-        chance = float(min(1.0, 2 * tail / (len(difference) + 1))) if len(difference) else np.nan
-        out[key] = dict(value=value[key] - base[key], low=low, high=high, n=len(y), p=chance)
-    return out
+    return {key: contrast(value[key] - base[key], one[key] - two[key], n=len(y), level=level) for key in keys}
+
+
+def contrast(value, draws, *, n, level=0.95):
+    """A difference, with what resamples (b,) say of it; undefined ones are left out.
+
+    Returns
+    -------
+    dict
+        ``{"value", "low", "high", "n", "p"}``; p is two-sided, twice the share of resamples on the rarer side of zero, never below
+        2 / (b + 1). Correct several of them with :func:`holm`.
+
+    Examples
+    --------
+    >>> contrast(0.5, np.array([0.25, 0.5, np.nan, 0.75]), n=9)["p"]
+    0.5
+    """
+    draws = draws[np.isfinite(draws)]
+    low, high = interval(draws, level=level)
+    tail = min((draws <= 0).sum(), (draws >= 0).sum()) + 1
+    chance = float(min(1.0, 2 * tail / (len(draws) + 1))) if len(draws) else np.nan
+    return dict(value=value, low=low, high=high, n=n, p=chance)
 
 
 def holm(p_values):

@@ -154,22 +154,34 @@ def one_score(table, key):
     return rows.rename(columns=lambda name: name.replace("mean", key).replace("difference", f"{key}_difference"))
 
 
-def at_specificity(study, *, target):
+def at_specificity(study, *, target, base=BASE):
     """Melanoma recall on test where every run's threshold has the target specificity on calibrate.
 
     Returns
     -------
     DataFrame
-        ``arm, seeds, threshold, sensitivity, sensitivity_low, sensitivity_high, specificity``; means over seeds.
+        ``arm, seeds, threshold, sensitivity, sensitivity_low, sensitivity_high, specificity``, means over seeds, and ``difference`` to the
+        baseline over the seeds that both have, with its interval, ``p`` and ``p_holm`` (nan for the baseline itself).
     """
+    draws = {arm: {run.config.seed: caught(run, target=target) for run in found} for arm, found in study.runs.items()}
     rows = []
     for arm, found in study.runs.items():
         (_, y, p), (frame, y_test, p_test) = (runs.stack(found, role) for role in ("calibrate", "test"))
         cut = thresholds.for_specificity(y == MEL, p[..., MEL], target=target)
         point = thresholds.operating_point(y_test == MEL, p_test[..., MEL], cut, groups=frame["group"])
+        gaps = np.mean([draws[arm][seed] - draws[base][seed] for seed in draws[arm].keys() & draws[base].keys()], axis=0)
+        gap = NOTHING if arm == base else metrics.contrast(float(gaps[0]), gaps[1:], n=point["sensitivity"]["n"])
         rows.append(dict(arm=arm, seeds=len(found), threshold=point["threshold"]) | flat(dict(sensitivity=point["sensitivity"]))
-                    | dict(specificity=point["specificity"]["value"]))
-    return pd.DataFrame(rows)
+                    | dict(specificity=point["specificity"]["value"]) | flat(dict(difference=gap)) | dict(p=gap["p"]))
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=metrics.holm(table["p"]))
+
+
+def caught(run, *, target):
+    """Melanoma recall of a run on test at a specificity chosen on calibrate, (b + 1,) float: as it is, then in resamples of lesions."""
+    (_, y, p), (frame, y_test, p_test) = (run.role(role) for role in ("calibrate", "test"))
+    cut = thresholds.for_specificity(y == MEL, p[:, MEL], target=target)
+    return thresholds.rates(y_test == MEL, p_test[:, MEL], [cut], frame["group"])[0][:, 0]
 
 
 def trained_shares(config, counts):

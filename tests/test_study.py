@@ -57,6 +57,20 @@ def test_differences_agree_with_plain_scores_and_holm(found):
     assert np.isnan(table.loc[("baseline", "accuracy"), "difference"])
 
 
+def test_recall_at_equal_specificity_is_counted_and_compared_seed_by_seed(found):
+    def recall(run):
+        (_, y, p), (_, y_test, p_test) = (run.role(role) for role in ("calibrate", "test"))
+        cut = thresholds.for_specificity(y == MEL, p[:, MEL], target=0.9)
+        return (p_test[y_test == MEL, MEL] >= cut).mean()
+
+    table = study.at_specificity(found, target=0.9).set_index("arm")
+    plain, other = [recall(run) for run in found.runs["baseline"]], recall(found.runs["weighted"][0])
+    assert table.loc["baseline", "sensitivity"] == pytest.approx(np.mean(plain)) and np.isnan(table.loc["baseline", "difference"])
+    row = table.loc["weighted"]
+    assert row["difference"] == pytest.approx(other - plain[1]), "seed 1 is compared with seed 1"
+    assert row["difference_low"] <= row["difference"] <= row["difference_high"] and row["p_holm"] == row["p"]
+
+
 def test_a_failed_run_is_shown_and_the_others_go_on(monkeypatch):
     def fit(config):
         if config.seed == 1 and config.arm == "weighted":
