@@ -142,7 +142,10 @@ ARMS = {
 }
 # The arms of notebook 04.
 CURES = ("baseline", "weighted", "sqrt_weighted", "sampler", "focal", "focal_sampler", "effective_number", "logit_adjusted", "mel3", "mel_sampler")
-STUDY = {"quick": ("baseline", "weighted", "sampler", "logit_adjusted"), "course": ("baseline", "weighted"), "full": CURES}
+STUDY = {
+    "quick": ("baseline", "weighted", "sampler", "logit_adjusted"), "course": ("baseline", "weighted", "sampler", "focal", "logit_adjusted"),
+    "full": CURES,
+}
 # The arms of notebook 05, and those of them that a preset runs. No dose is the baseline under another name: it is not trained twice.
 DOSES = ("cvae0", "cvae50", "cvae100", "cvae200", "cvae400", "oversample400", "classical")
 DOSE_STUDY = {"quick": ("cvae0", "cvae100", "oversample100"), "course": ("cvae0", "cvae100", "cvae400", "oversample400"), "full": DOSES}
@@ -150,7 +153,7 @@ TWINS = {"cvae0": "baseline"}
 # Fitted in closed form: every seed would give the same, so one is enough.
 SEEDLESS = ("metadata_only", "mean_colour")
 # Arms that a preset runs with other seeds than the rest: what two cores have not done yet, the planted shortcut.
-FEWER = {("course", "leaky"): (0,), ("course", "weighted"): (0,), ("quick", "shortcut"): (0,)}
+FEWER = {("quick", "shortcut"): (0,)} | {("course", arm): (0,) for arm in ("leaky", "weighted", "sampler", "focal", "logit_adjusted")}
 
 
 def seeds(preset, arm="baseline"):
