@@ -15,7 +15,7 @@ export GLIBC_TUNABLES ?= glibc.malloc.mmap_threshold=4294967296:glibc.malloc.tri
 LATEX := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern
 SNAKEMAKE = snakemake --cores $(CORES) --quiet rules host progress --rerun-incomplete --nolock --config preset=$(PRESET)
 CORES ?= 2
-NBVAL = pytest --nbval-cell-timeout 600
+NBVAL = TQDM_DISABLE=1 pytest --nbval-cell-timeout 600
 
 .PHONY: help report test lab data split study notebooks bench latex browser
 help:             ## list the commands

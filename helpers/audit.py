@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pandas as pd
 from scipy.special import logit, softmax
-from tqdm.auto import tqdm
 
 from helpers import calibration, intervals, metrics, models, saliency
 from helpers.artefacts import ARTEFACTS, paint
 from helpers.calibration import TINY
 from helpers.lesions import CLASSES, MEL
+from helpers.progress import tqdm
 
 CONTROL = "mirror"  # a change that should not matter
 HIDDEN = ("lesion_occluded", "background_only", "lesion_only")

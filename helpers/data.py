@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from tqdm.auto import tqdm
 
 from helpers import artefacts, dermatoscope, download, intake, paths, phantom, pictures
 from helpers.cache import cached
 from helpers.lesions import CLASSES
+from helpers.progress import tqdm
 
 METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab", "HAM10000_metadata.txt")
 COLUMNS = ["image_id", "lesion_id", "dx", "dx_type", "age", "sex", "localization"]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pooch
 import requests
-from tqdm.auto import tqdm
+
+from helpers.progress import tqdm
 
 BASE = "https://dataverse.harvard.edu"
 DOI = "doi:10.7910/DVN/DBW86T"

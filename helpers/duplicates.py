@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+
+from helpers.progress import tqdm
 
 UPSCALE = 2
 MAX_FEATURES = 400

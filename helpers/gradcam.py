@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from pytorch_grad_cam import EigenCAM, GradCAM, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
-from tqdm.auto import tqdm
 
 from helpers import models
+from helpers.progress import tqdm
 
 CELLS = 7  # cells a side below which a map says next to nothing about place
 PROBES = 8

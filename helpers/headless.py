@@ -1,6 +1,7 @@
 """Notebooks run without a browser: papermill that refuses unknown parameters, and clean copies to commit."""
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ def execute(notebook, output, **parameters):
     if unknown:
         raise ValueError(f"{Path(notebook).name} declares no parameter {', '.join(unknown)}: it has {', '.join(sorted(declared))}")
     Path(output).parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # in the kernel too: a stored bar would stay at 0 %
     papermill.execute_notebook(str(notebook), str(output), parameters=parameters, kernel_name=KERNEL, cwd=str(paths.ROOT / "notebooks"),
                                progress_bar=False, extra_arguments=["--log-level=40"])  # the kernel warns of every plain local connection
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from tqdm.auto import tqdm
 
 from helpers import metrics
 from helpers.augment import N_DRAWS, blended, draws, randaugment, view
+from helpers.progress import tqdm
 
 ON_DEVICE_BYTES = 4e9
 QUICK_THREADS = 1  # a small network gains little from a second thread: runs go side by side instead

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm.auto import tqdm
+
+from helpers.progress import tqdm
 
 ASPECT = 4 / 3
 MASK_SUFFIX = "_segmentation"

@@ -7,11 +7,11 @@ import torch
 from captum._utils.models.linear_model import SkLearnRidge
 from captum.attr import Lime
 from skimage.segmentation import slic
-from tqdm.auto import tqdm
 
 from helpers import models
 from helpers.augment import view
 from helpers.gradcam import scaled
+from helpers.progress import tqdm
 
 
 def randomised(classifier, *, seed=0):

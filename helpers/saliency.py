@@ -13,10 +13,10 @@ import torch
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import spsolve
 from scipy.stats import rankdata
-from tqdm.auto import tqdm
 
 from helpers import models
 from helpers.augment import view
+from helpers.progress import tqdm
 
 NEIGHBOURS = {(1, 1): 1 / 12, (0, 1): 1 / 6, (1, 0): 1 / 6, (1, -1): 1 / 12}  # half of the eight; the other half mirrors them
 NOISE = 0.01

@@ -25,7 +25,7 @@ def melanoma(is_mel, p_mel, *, start):
     DataFrame, or None where the slider was shown
     """
     if not attached():
-        return pd.concat([consequences(is_mel, p_mel, cut) for cut in sorted({*FIXED, float(start)})], ignore_index=True)
+        return pd.concat([consequences(is_mel, p_mel, cut) for cut in sorted({*FIXED, float(start)})], ignore_index=True).round(3)
     import ipywidgets
     from IPython.display import display
 

@@ -187,4 +187,5 @@ def asked_and_called(studio, images, dx):
     """What the baseline calls images made for a class: (7, 7) counts, asked for (rows) by called (columns)."""
     classifier = train.trained(studio.config)
     called = models.predict(classifier, images, np.arange(len(images)), size=studio.config.image_size).argmax(1)
-    return pd.crosstab(pd.Categorical(dx, CLASSES), pd.Categorical(np.array(CLASSES)[called], CLASSES), dropna=False)
+    called = pd.Categorical(np.array(CLASSES)[called], CLASSES)
+    return pd.crosstab(pd.Categorical(dx, CLASSES), called, rownames=["asked for"], colnames=["called"], dropna=False)

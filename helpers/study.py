@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from helpers import calibration, losses, metrics, presets, runs, thresholds, train
 from helpers.intervals import NOTHING, flat
 from helpers.lesions import CLASSES, MEL
+from helpers.progress import tqdm
 
 BASE = "baseline"
 

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+import tqdm.notebook
 from IPython.core.interactiveshell import InteractiveShell
 
-from helpers import headless, paths, results
+from helpers import headless, paths, progress, results
 
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
@@ -30,7 +31,9 @@ def test_house_style(book):
     assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.source.splitlines())
     assert book.cells[0].source.startswith("# ") and "What we found" in "".join(cell.source for cell in book.cells)
     assert all(cell.execution_count for cell in code), "commit executed notebooks: make notebooks"
-    assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
+    assert not any("widget" in kind for output in outputs for kind in output.get("data", {})), "a stored widget is dead: set TQDM_DISABLE=1"
 
 
 def test_the_first_cell_is_the_same_everywhere_and_does_something_in_colab_alone(monkeypatch):
@@ -44,6 +47,14 @@ def test_the_first_cell_is_the_same_everywhere_and_does_something_in_colab_alone
     monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
     monkeypatch.setattr(sys, "path", [*sys.path])
     assert shell.run_cell(first[0].source).success and [call.split()[0] for call in calls] == ["git", "pip", "cd"]
+
+
+def test_bars_of_notebooks_heed_tqdm_disable(monkeypatch):
+    monkeypatch.setattr(progress.auto, "tqdm", tqdm.notebook.tqdm)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    assert progress.tqdm([1]).disable
+    monkeypatch.delenv("TQDM_DISABLE")
+    assert not progress.tqdm([1], display=False).disable and progress.tqdm([1], disable=True).disable
 
 
 def test_unknown_parameter_is_an_error(tmp_path):
