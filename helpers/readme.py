@@ -19,10 +19,10 @@ FINDINGS = {
     "02_dedup_split": "A random split of images puts a sibling of {naive.leaked_images_share} % of the test images into training. "
     "Training on siblings (one seed) changes the accuracy by {leak.accuracy_gain} points over all test lesions and by "
     "{leak_siblings.accuracy_gain} on the {probes_with_sibling} that have one.",
-    "04_imbalance_ablations": "{arms} arms, {runs} runs. Highest macro-F1: {macro_f1.macro_f1:best}. Most melanomas found at a specificity "
+    "04_imbalance_ablations": "{arms} arms, {runs} runs (what follows does not hold the noise between seeds). Highest macro-F1: {macro_f1.macro_f1:best}. Most melanomas found at a specificity "
     "of 90 % chosen on *calibrate*, in %: {equal_specificity.sensitivity:best}; arms that find more than the baseline by more than noise: "
-    "{beats_at_specificity}. Comparisons in which an arm beats the plain network, moved to "
-    "equal class shares afterwards, by more than noise: {beats_corrected}.",
+    "{beats_at_specificity}. Scores in which an arm, the plain network "
+    "as it is among them, beats the plain network moved to equal class shares by more than noise: {beats_corrected}.",
     "06_threshold_analysis": "A melanoma sensitivity of 90 % promised on *calibrate* came out as {at_90.sensitivity} % on test, at a "
     "specificity of {at_90.specificity} %.",
     "07_gradcam": "The hottest point of Grad-CAM lies on the lesion in {gradcam.pointing} % of the images, that of a centred blob in "
