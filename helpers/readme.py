@@ -19,10 +19,10 @@ FINDINGS = {
     "02_dedup_split": "A random split of images puts a sibling of {naive.leaked_images_share} % of the test images into training. "
     "Training on siblings (one seed) changes the accuracy by {leak.accuracy_gain} points over all test lesions and by "
     "{leak_siblings.accuracy_gain} on the {probes_with_sibling} that have one.",
-    "04_imbalance_ablations": "{arms} arms, {runs} runs (what follows does not hold the noise between seeds). Highest macro-F1: {macro_f1.macro_f1:best}. Most melanomas found at a specificity "
-    "of 90 % chosen on *calibrate*, in %: {equal_specificity.sensitivity:best}; arms that find more than the baseline by more than noise: "
-    "{beats_at_specificity}. Scores in which an arm, the plain network "
-    "as it is among them, beats the plain network moved to equal class shares by more than noise: {beats_corrected}.",
+    "04_imbalance_ablations": "{arms} arms, {runs} runs (the noise between seeds is not in what follows). Highest macro-F1: "
+    "{macro_f1.macro_f1:best}. Most melanomas found at a specificity of 90 % chosen on *calibrate*, in %: {equal_specificity.sensitivity:best}; "
+    "arms that find more than the baseline by more than noise: {beats_at_specificity}. Scores better by more than noise than those of the plain "
+    "network moved to equal class shares, its own as trained among them: {beats_corrected}.",
     "06_threshold_analysis": "A melanoma sensitivity of 90 % promised on *calibrate* came out as {at_90.sensitivity} % on test, at a "
     "specificity of {at_90.specificity} %.",
     "07_gradcam": "The hottest point of Grad-CAM lies on the lesion in {gradcam.pointing} % of the images, that of a centred blob in "
@@ -77,14 +77,15 @@ def findings(preset="course"):
 
 
 def told(record, key):
-    """A recorded value; for ``table.column:best`` the arm with the highest value of a table's column, and the baseline."""
+    """A recorded value; for ``table.column:best`` the arm with the highest value of a table's column, and the baseline's."""
     if not key.endswith(":best"):
         return shown(key, record["values"][key])
     name, column = key.removesuffix(":best").split(".")
     table = record["tables"][name]
     score = {arm["arm"]: arm[column] for arm in (dict(zip(table["columns"], row, strict=True)) for row in table["rows"])}
     best = max(score, key=score.get)
-    return f"{best} ({shown(column, score[best])}; baseline {shown(column, score['baseline'])})"
+    others = "" if best == "baseline" else f"; baseline {shown(column, score['baseline'])}"
+    return f"{best} ({shown(column, score[best])}{others})"
 
 
 def figure_table():
