@@ -5,7 +5,7 @@ import time
 import numpy as np
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
-from helpers import metrics
+from helpers import intervals, metrics
 from helpers.lesions import MEL
 
 IMAGES, LESIONS, RESAMPLES, LOOPED = 10_000, 7_470, 2_000, 10
@@ -53,7 +53,7 @@ def predictions(seed=0):
 def repeated(y, p, groups):
     """Labels and probabilities of the first resamples, rows repeated as drawn."""
     member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
-    for counts in metrics.resample(groups, n_resamples=LOOPED):
+    for counts in intervals.resample(groups, n_resamples=LOOPED):
         rows = np.repeat(np.arange(len(y)), counts[member])
         yield y[rows], p[rows]
 

@@ -7,7 +7,7 @@ replicate draws as many lesions as the real test role has, with replacement, and
 import numpy as np
 import pandas as pd
 
-from helpers import metrics, presets, runs
+from helpers import intervals, metrics, presets, runs
 from helpers.lesions import CLASSES
 
 REPLICATES, RESAMPLES = 1000, 1000
@@ -54,6 +54,6 @@ def replicate(y, p, rows, size, truth, seed):
     draws = metrics.bootstrap(y[images], p[images], cluster, n_resamples=RESAMPLES, seed=seed, keys=KEYS)
     out = {}
     for key in KEYS:
-        low, high = metrics.interval(draws[key])
+        low, high = intervals.percentile(draws[key])
         out[key] = float(low <= truth[key] <= high) if np.isfinite(low) else np.nan
     return out

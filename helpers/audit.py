@@ -126,7 +126,7 @@ def by_class(found, y, *, column="flipped"):
     return table.reindex(columns=list(CLASSES)).rename_axis("change").reset_index()
 
 
-def risk_area(hit, sureness, groups, *, n_resamples=metrics.RESAMPLES, seed=0):
+def risk_area(hit, sureness, groups, *, n_resamples=intervals.RESAMPLES, seed=0):
     """Area under the risk-coverage curve in resamples of lesions, (b + 1,) float; the first is without resampling. Lower is better.
 
     References
@@ -138,10 +138,9 @@ def risk_area(hit, sureness, groups, *, n_resamples=metrics.RESAMPLES, seed=0):
     >>> round(float(risk_area([True, False], [0.9, 0.1], ["a", "b"], n_resamples=1)[0]), 3)
     0.25
     """
-    member = metrics.index(groups, len(hit))[1]
-    times = metrics.resample(groups, n_resamples=n_resamples, seed=seed)
+    member, times = intervals.lots(groups, len(hit), n_resamples=n_resamples, seed=seed)
     order = np.argsort(-np.nan_to_num(np.asarray(sureness, dtype=float), nan=-np.inf), kind="stable")
-    weight = np.vstack([np.ones_like(times[:1]), times])[:, member[order]].astype(float)
+    weight = times[:, member[order]]
     kept = weight.cumsum(1)
     risk = (weight * ~np.asarray(hit, dtype=bool)[order]).cumsum(1) / np.maximum(kept, 1)
     return (weight * risk).sum(1) / kept[:, -1]
@@ -170,8 +169,7 @@ def referral(hit, rules, groups, *, base="confidence", coverage=0.8):
     for name, area in draws.items():
         gap = area - draws[base] if name != base else np.full(len(area), np.nan)
         curve = calibration.risk_coverage(hit, np.nan_to_num(rules[name], nan=-1.0))
-        found = {key: dict(zip(("value", "low", "high"), (draws[0], *metrics.interval(draws[1:])), strict=True))
-                 for key, draws in (("risk_area", area), ("difference", gap))}
+        found = dict(risk_area=intervals.record(area, n=len(hit)), difference=intervals.record(gap, n=len(hit)))
         rows.append(dict(rule=name, n=len(hit)) | intervals.flat(found)
                     | dict(risk_kept=float(np.interp(coverage, curve["coverage"], curve["risk"]))))
     return pd.DataFrame(rows)

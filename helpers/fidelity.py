@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers import metrics
+from helpers import intervals, metrics
 
 BLOCKS = 20
 NEIGHBOURS = 5
@@ -192,10 +192,8 @@ def discriminator(real, fake, real_groups=None, *, folds=5):
     groups = np.concatenate([[f"real {g}" for g in alone(real, real_groups)], [f"fake {i}" for i in range(len(fake))]])
     rule = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
     score = cross_val_predict(rule, x, y, groups=groups, cv=GroupKFold(folds, shuffle=True, random_state=0), method="decision_function")
-    names, member = np.unique(groups, return_inverse=True)
-    draws = metrics.resample(groups, n_resamples=500).T.astype(float)
-    low, high = metrics.interval(metrics.auc(y, score, member, draws))
-    return dict(value=float(metrics.auc(y, score, member, np.ones((len(names), 1)))[0]), low=low, high=high, n=len(y))
+    member, times = intervals.lots(groups, len(y), n_resamples=500)
+    return intervals.record(metrics.auc(y, score, member, times.T), n=len(y))
 
 
 def nearest(queries, bank, *, chunk=512):

@@ -1,15 +1,109 @@
-"""Means of what was measured image by image, with intervals that resample lesions; intervals as records, table rows and phrases."""
+"""95 % intervals that resample lesions instead of images: the lots, what they say of a number, and how tables and sentences show it.
+
+In all functions groups is (n,), the lesion of each image. Draws are (b + 1,) float: a number as it is, then the same in b resamples.
+"""
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
-from helpers import metrics
-
+RESAMPLES = 2000
+LEVEL = 0.95
 ENDS = {"value": "", "low": "_low", "high": "_high"}
 NOTHING = dict.fromkeys(("value", "low", "high", "p"), np.nan)  # a record of what was not measured
 
 
-def summary(values, groups, *, n_resamples=metrics.RESAMPLES, seed=0, level=0.95):
+def index(groups, n):
+    """Sorted names of the groups, and each image's position among them."""
+    groups = np.asarray(groups, dtype=str)
+    if groups.shape != (n,):
+        raise ValueError(f"groups must name the lesion of each of the {n} images, got shape {groups.shape}")
+    return np.unique(groups, return_inverse=True)
+
+
+def resample(groups, *, n_resamples=RESAMPLES, seed=0):
+    """How often each group is drawn in each bootstrap resample of groups: (b, g) int32, sorted groups, rows sum to g.
+
+    Examples
+    --------
+    >>> int(resample(["b", "a", "a"], n_resamples=1).sum())
+    2
+    """
+    size = len(np.unique(np.asarray(groups, dtype=str)))
+    rng = np.random.default_rng(seed)
+    counts = np.empty((n_resamples, size), dtype=np.int32)
+    for row in counts:
+        row[:] = np.bincount(rng.integers(size, size=size), minlength=size)
+    return counts
+
+
+def lots(groups, n, *, n_resamples=RESAMPLES, seed=0):
+    """Group of each of n images (n,), and how often each group is drawn, (b + 1, g) float; row 0 has every group once.
+
+    Examples
+    --------
+    >>> member, times = lots(["b", "a", "a"], 3, n_resamples=5)
+    >>> member.tolist(), times[0].tolist(), times[1:].sum(1).tolist()
+    ([1, 0, 0], [1.0, 1.0], [2.0, 2.0, 2.0, 2.0, 2.0])
+    """
+    counts = resample(groups, n_resamples=n_resamples, seed=seed)
+    return index(groups, n)[1], np.vstack([np.ones_like(counts[:1]), counts]).astype(float)
+
+
+def percentile(draws, *, level=LEVEL):
+    """Percentile interval of resamples (b,), undefined ones left out; (nan, nan) where none is defined."""
+    draws = np.asarray(draws)[np.isfinite(draws)]
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if len(draws) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def record(draws, *, n, level=LEVEL):
+    """A number with its interval, ``{"value", "low", "high", "n"}``; n is what it was computed from.
+
+    Examples
+    --------
+    >>> record([0.5, 0.25, 0.75], n=9, level=1.0)
+    {'value': 0.5, 'low': 0.25, 'high': 0.75, 'n': 9}
+    """
+    low, high = percentile(draws[1:], level=level)
+    return dict(value=float(draws[0]), low=low, high=high, n=n)
+
+
+def contrast(draws, *, n, level=LEVEL):
+    """A difference: its :func:`record`, and ``p``.
+
+    p is two-sided, twice the share of resamples on the rarer side of zero, never below 2 / (b + 1). Correct several of them with :func:`holm`.
+
+    Examples
+    --------
+    >>> contrast(np.array([0.5, 0.25, 0.5, np.nan, 0.75]), n=9)["p"]
+    0.5
+    """
+    seen = draws[1:][np.isfinite(draws[1:])]
+    tail = min((seen <= 0).sum(), (seen >= 0).sum()) + 1
+    return record(draws, n=n, level=level) | dict(p=float(min(1.0, 2 * tail / (len(seen) + 1))) if len(seen) else np.nan)
+
+
+def holm(p_values):
+    """Holm-corrected p values of one family of comparisons; nan stays nan and does not count.
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, np.nan]).tolist()
+    [0.02, 0.04, nan]
+    """
+    p_values = np.array(p_values, dtype=float)
+    defined = np.isfinite(p_values)
+    if defined.any():
+        p_values[defined] = multipletests(p_values[defined], method="holm")[1]
+    return p_values
+
+
+def summary(values, groups, *, n_resamples=RESAMPLES, seed=0, level=LEVEL):
     """Means of some columns with lesion-clustered intervals.
 
     Parameters
@@ -29,19 +123,14 @@ def summary(values, groups, *, n_resamples=metrics.RESAMPLES, seed=0, level=0.95
     {'value': 0.5, 'low': 0.5, 'high': 0.5, 'n': 2}
     """
     table = np.asarray(values, dtype=float)
-    names, member = metrics.index(groups, len(table))
+    member, times = lots(groups, len(table), n_resamples=n_resamples, seed=seed)
     known = np.isfinite(table)
-    sums, counts = np.zeros((2, len(names), table.shape[1]))
+    sums, counts = np.zeros((2, times.shape[1], table.shape[1]))
     np.add.at(sums, member, np.where(known, table, 0))
     np.add.at(counts, member, known)
-    times = metrics.resample(groups, n_resamples=n_resamples, seed=seed)
     with np.errstate(invalid="ignore"):
-        draws, value = (times @ sums) / (times @ counts), sums.sum(0) / counts.sum(0)
-    out = {}
-    for j, name in enumerate(values.columns):
-        low, high = metrics.interval(draws[:, j], level=level)
-        out[name] = dict(value=float(value[j]), low=low, high=high, n=int(known[:, j].sum()))
-    return out
+        draws = (times @ sums) / (times @ counts)
+    return {name: record(draws[:, j], n=int(known[:, j].sum()), level=level) for j, name in enumerate(values.columns)}
 
 
 def wide(summaries, *, index="method"):

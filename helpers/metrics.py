@@ -9,12 +9,11 @@ lost a rare class: as scikit-learn's ``balanced_accuracy_score`` does, and ``f1_
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
-from statsmodels.stats.multitest import multipletests
 
+from helpers.intervals import LEVEL, RESAMPLES, contrast, flat, index, record, resample
 from helpers.lesions import CLASSES, LESIONS, MEL
 
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "mel_recall", "mel_auc")
-RESAMPLES = 2000
 CHUNK = 250  # resamples at a time: bounds memory, keeps blocks in cache
 K = len(CLASSES)
 
@@ -149,30 +148,6 @@ def lesion_level(y, p, groups):
     return label, mean[0] if single else mean, names
 
 
-def index(groups, n):
-    """Sorted names of the groups, and each image's position among them."""
-    groups = np.asarray(groups, dtype=str)
-    if groups.shape != (n,):
-        raise ValueError(f"groups must name the lesion of each of the {n} images, got shape {groups.shape}")
-    return np.unique(groups, return_inverse=True)
-
-
-def resample(groups, *, n_resamples=RESAMPLES, seed=0):
-    """How often each group is drawn in each bootstrap resample of groups: (b, g) int32, sorted groups, rows sum to g.
-
-    Examples
-    --------
-    >>> int(resample(["b", "a", "a"], n_resamples=1).sum())
-    2
-    """
-    size = len(np.unique(np.asarray(groups, dtype=str)))
-    rng = np.random.default_rng(seed)
-    counts = np.empty((n_resamples, size), dtype=np.int32)
-    for row in counts:
-        row[:] = np.bincount(rng.integers(size, size=size), minlength=size)
-    return counts
-
-
 def bootstrap(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=None):
     """Scores under resampled lesions (cluster bootstrap).
 
@@ -199,14 +174,7 @@ def bootstrap(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=None):
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def interval(draws, *, level=0.95):
-    """Percentile interval of bootstrap draws (b,), undefined resamples left out; (nan, nan) where none is defined."""
-    draws = np.asarray(draws)[np.isfinite(draws)]
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if len(draws) else (np.nan, np.nan)
-    return float(low), float(high)
-
-
-def summary(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level=0.95):
+def summary(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level=LEVEL):
     """Headline scores with lesion-clustered intervals, at image level and (prefix ``lesion_``) at lesion level.
 
     Returns
@@ -225,13 +193,12 @@ def summary(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level
         value = scores(labels, probabilities)
         draws = bootstrap(labels, probabilities, clusters, n_resamples=n_resamples, seed=seed, keys=keys)
         for key in keys:
-            low, high = interval(draws[key], level=level)
             n = int((np.asarray(labels) == classes[key]).sum()) if key in classes else len(labels)
-            out[prefix + key] = dict(value=value[key], low=low, high=high, n=n)
+            out[prefix + key] = record(np.r_[value[key], draws[key]], n=n, level=level)
     return out
 
 
-def per_class(y, p, groups=None, *, n_resamples=RESAMPLES, seed=0, level=0.95):
+def per_class(y, p, groups=None, *, n_resamples=RESAMPLES, seed=0, level=LEVEL):
     """Recall, precision, F1 and AUC of every class: one row per class, ``dx, images, lesions, recall, recall_low, ...``.
 
     Without groups there are no intervals, and no column ``lesions``.
@@ -242,9 +209,8 @@ def per_class(y, p, groups=None, *, n_resamples=RESAMPLES, seed=0, level=0.95):
         own = np.asarray(y) == c
         row = dict(dx=code, images=int(own.sum())) | (dict(lesions=len(set(np.asarray(groups)[own]))) if draws else {})
         for name in ("recall", "precision", "f1", "auc"):
-            row[name] = value[f"{name}_{code}"]
-            if draws:
-                row[f"{name}_low"], row[f"{name}_high"] = interval(draws[f"{name}_{code}"], level=level)
+            key = f"{name}_{code}"
+            row |= flat({name: record(np.r_[value[key], draws[key]], n=row["images"], level=level)}) if draws else {name: value[key]}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -257,54 +223,14 @@ def confusion(y, p):
     return np.bincount(y * K + p[0].argmax(1), minlength=K * K).reshape(K, K)
 
 
-def compare(y, p, p_base, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level=0.95):
+def compare(y, p, p_base, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level=LEVEL):
     """Paired differences of two arms (p minus p_base) on the same images, lesions resampled together.
 
     Returns
     -------
     dict
-        name -> :func:`contrast`.
+        name -> :func:`helpers.intervals.contrast`.
     """
     value, base = scores(y, p), scores(y, p_base)
     one, two = (bootstrap(y, arm, groups, n_resamples=n_resamples, seed=seed, keys=keys) for arm in (p, p_base))
-    return {key: contrast(value[key] - base[key], one[key] - two[key], n=len(y), level=level) for key in keys}
-
-
-def contrast(value, draws, *, n, level=0.95):
-    """A difference, with what resamples (b,) say of it; undefined ones are left out.
-
-    Returns
-    -------
-    dict
-        ``{"value", "low", "high", "n", "p"}``; p is two-sided, twice the share of resamples on the rarer side of zero, never below
-        2 / (b + 1). Correct several of them with :func:`holm`.
-
-    Examples
-    --------
-    >>> contrast(0.5, np.array([0.25, 0.5, np.nan, 0.75]), n=9)["p"]
-    0.5
-    """
-    draws = draws[np.isfinite(draws)]
-    low, high = interval(draws, level=level)
-    tail = min((draws <= 0).sum(), (draws >= 0).sum()) + 1
-    chance = float(min(1.0, 2 * tail / (len(draws) + 1))) if len(draws) else np.nan
-    return dict(value=value, low=low, high=high, n=n, p=chance)
-
-
-def holm(p_values):
-    """Holm-corrected p values of one family of comparisons; nan stays nan and does not count.
-
-    References
-    ----------
-    Holm (1979), A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, np.nan]).tolist()
-    [0.02, 0.04, nan]
-    """
-    p_values = np.array(p_values, dtype=float)
-    defined = np.isfinite(p_values)
-    if defined.any():
-        p_values[defined] = multipletests(p_values[defined], method="holm")[1]
-    return p_values
+    return {key: contrast(np.r_[value[key] - base[key], one[key] - two[key]], n=len(y), level=level) for key in keys}

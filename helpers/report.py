@@ -1,7 +1,6 @@
 """From results to the PDF: lookup macros for LaTeX, and the checks that keep the report honest."""
 
 import argparse
-import inspect
 import json
 import os
 import re
@@ -9,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from helpers import appendix, metrics, paths, presets, results, splits, typeset
+from helpers import appendix, intervals, paths, presets, results, splits, typeset
 
 MAX_OVERFULL = 5.0  # points
 # Which publication a backbone is cited by; others by the library they come from.
@@ -156,10 +155,9 @@ def settings(preset):
     config = presets.configure(preset)
     names = ("backbone", "image_size", "cache_size", "epochs", "batch_size", "lr", "weight_decay", "dropout", "ema")
     cited = next((key for name, key in BACKBONES.items() if config.backbone.startswith(name)), "wightman2019")
-    level = inspect.signature(metrics.interval).parameters["level"].default
     return {name: getattr(config, name) for name in names} | dict(
         weights=typeset.words(config.weights), select_metric=typeset.words(config.select_metric), backbone_source=rf"\citep{{{cited}}}",
-        parts=splits.PARTS, resamples=f"{metrics.RESAMPLES:,}", level=f"{100 * level:.0f}",
+        parts=splits.PARTS, resamples=f"{intervals.RESAMPLES:,}", level=f"{100 * intervals.LEVEL:.0f}",
         scale=f"{100 * config.scale:.0f}", colour=f"{100 * config.colour:.0f}")
 
 

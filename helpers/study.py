@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import calibration, losses, metrics, presets, runs, thresholds, train
-from helpers.intervals import NOTHING, flat
+from helpers.intervals import NOTHING, contrast, flat, holm
 from helpers.lesions import CLASSES, MEL
 from helpers.progress import tqdm
 
@@ -138,7 +138,7 @@ def differences(study, *, keys, role="test", equal_shares=None, base=BASE):
             gap = gaps[key] if arm != base or equal_shares is not None else NOTHING
             rows.append(dict(score=key, arm=arm, seeds=len(p)) | flat(dict(mean=own[key], difference=gap)) | dict(p=gap["p"]))
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=table.groupby("score")["p"].transform(metrics.holm))
+    return table.assign(p_holm=table.groupby("score")["p"].transform(holm))
 
 
 def doses(table):
@@ -170,11 +170,11 @@ def at_specificity(study, *, target, base=BASE):
         cut = thresholds.for_specificity(y == MEL, p[..., MEL], target=target)
         point = thresholds.operating_point(y_test == MEL, p_test[..., MEL], cut, groups=frame["group"])
         gaps = np.mean([draws[arm][seed] - draws[base][seed] for seed in draws[arm].keys() & draws[base].keys()], axis=0)
-        gap = NOTHING if arm == base else metrics.contrast(float(gaps[0]), gaps[1:], n=point["sensitivity"]["n"])
+        gap = NOTHING if arm == base else contrast(gaps, n=point["sensitivity"]["n"])
         rows.append(dict(arm=arm, seeds=len(found), threshold=point["threshold"]) | flat(dict(sensitivity=point["sensitivity"]))
                     | dict(specificity=point["specificity"]["value"]) | flat(dict(difference=gap)) | dict(p=gap["p"]))
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=metrics.holm(table["p"]))
+    return table.assign(p_holm=holm(table["p"]))
 
 
 def caught(run, *, target):

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from helpers.metrics import RESAMPLES, index, interval, resample, tally
+from helpers.intervals import LEVEL, RESAMPLES, lots, percentile, record
+from helpers.metrics import tally
 
 PREVALENCES = (0.01, 0.05, 0.11)  # rare, uncommon, and as in HAM10000
 NOBODY = float(np.nextafter(1, 2))  # the threshold above every probability
@@ -121,15 +122,9 @@ def cost_ratio(is_mel, p_mel, *, ratio, prevalence=None):
     return per_seed(cheapest, is_mel, p_mel)
 
 
-def lots(groups, n, n_resamples, seed):
-    """Group of each image (n,) and draws of each group (b + 1, g): row 0 as seen, the others resampled."""
-    counts = resample(groups, n_resamples=n_resamples, seed=seed)
-    return index(groups, n)[1], np.vstack([np.ones_like(counts[:1]), counts]).astype(float)
-
-
 def rates(is_mel, p, cuts, groups, *, n_resamples=RESAMPLES, seed=0):
     """Sensitivity, false-positive rate (b + 1, t) and prevalence (b + 1, 1) of cuts (t,); row 0 is without resampling."""
-    member, counts = lots(groups, len(is_mel), n_resamples, seed)
+    member, counts = lots(groups, len(is_mel), n_resamples=n_resamples, seed=seed)
     called = np.column_stack([p[:, None] >= np.asarray(cuts), np.ones(len(p))])
     hits, alarms = np.zeros((2, counts.shape[1], called.shape[1]))
     np.add.at(hits, member[is_mel], called[is_mel])
@@ -139,7 +134,7 @@ def rates(is_mel, p, cuts, groups, *, n_resamples=RESAMPLES, seed=0):
         return hits[:, :-1] / hits[:, -1:], alarms[:, :-1] / alarms[:, -1:], hits[:, -1:] / (hits + alarms)[:, -1:]
 
 
-def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES, level=0.95, n_resamples=RESAMPLES, seed=0):
+def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES, level=LEVEL, n_resamples=RESAMPLES, seed=0):
     """What a threshold brings, and at which price.
 
     Parameters
@@ -171,9 +166,7 @@ def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES
     out = {"threshold": float(np.mean(cuts))}
     sizes = {"sensitivity": int(is_mel.sum()), "specificity": int((~is_mel).sum())}
     for name in parts[0]:
-        draws = np.mean([part[name] for part in parts], axis=0)
-        low, high = interval(draws[1:], level=level)
-        out[name] = dict(value=float(draws[0]), low=low, high=high, n=sizes.get(name, len(is_mel)))
+        out[name] = record(np.mean([part[name] for part in parts], axis=0), n=sizes.get(name, len(is_mel)), level=level)
     return out
 
 
@@ -191,7 +184,7 @@ def predictive(sensitivity, alarm, prevalences):
     return out
 
 
-def net_benefit(is_mel, p_mel, groups, *, cuts=None, level=0.95, n_resamples=RESAMPLES, seed=0):
+def net_benefit(is_mel, p_mel, groups, *, cuts=None, level=LEVEL, n_resamples=RESAMPLES, seed=0):
     """Decision curve: melanomas found per image, less the needless biopsies weighed at the odds of the threshold.
 
     Frame of ``threshold, net_benefit, low, high, treat_all, treat_none``; the prevalence is that of ``is_mel``,
@@ -220,11 +213,11 @@ def net_benefit(is_mel, p_mel, groups, *, cuts=None, level=0.95, n_resamples=RES
 
 def band(draws, level, *, name, **axis):
     """Frame of an axis, a value (row 0 of draws) and its pointwise interval (the other rows)."""
-    low, high = np.transpose([interval(column, level=level) for column in draws[1:].T])
+    low, high = np.transpose([percentile(column, level=level) for column in draws[1:].T])
     return pd.DataFrame({**axis, name: draws[0], "low": low, "high": high})
 
 
-def partial_auc(is_mel, p_mel, groups, *, above=0.8, level=0.95, n_resamples=RESAMPLES, seed=0):
+def partial_auc(is_mel, p_mel, groups, *, above=0.8, level=LEVEL, n_resamples=RESAMPLES, seed=0):
     """Area of the ROC curve that lies above a sensitivity, as ISIC 2024 scored it.
 
     The area between sensitivity ``above`` and 1, to the right of the curve: 0 to 1 - ``above`` (0.2), and half its square
@@ -242,10 +235,9 @@ def partial_auc(is_mel, p_mel, groups, *, above=0.8, level=0.95, n_resamples=RES
     is_mel, rows = check(is_mel, p_mel)
     if not 0 < above < 1:
         raise ValueError(f"above must be a sensitivity between 0 and 1, got {above:g}")
-    member, counts = lots(groups, len(is_mel), n_resamples, seed)
+    member, counts = lots(groups, len(is_mel), n_resamples=n_resamples, seed=seed)
     draws = np.mean([area_above(is_mel, p, member, counts.T.copy(), above) for p in rows], axis=0)
-    low, high = interval(draws[1:], level=level)
-    return dict(value=float(draws[0]), low=low, high=high, n=len(is_mel))
+    return record(draws, n=len(is_mel), level=level)
 
 
 def area_above(is_mel, p, member, draws, above):

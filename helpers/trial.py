@@ -85,10 +85,9 @@ def detector(with_it, without, groups, *, cut):
         ``auc, found`` (share flagged with the shortcut) and ``false_alarms`` (share flagged without), each with its interval. Undefined
         scores count as no suspicion.
     """
+    member, times = intervals.lots(groups, len(with_it))
     score = np.nan_to_num(np.r_[with_it, without], nan=-np.inf)
-    positive, member = np.r_[np.ones(len(with_it), bool), np.zeros(len(without), bool)], np.tile(metrics.index(groups, len(with_it))[1], 2)
-    draws = metrics.resample(groups).T.astype(float)
-    low, high = metrics.interval(metrics.auc(positive, score, member, draws))
-    area = metrics.auc(positive, score, member, np.ones_like(draws[:, :1]))[0]
+    positive, member = np.r_[np.ones(len(with_it), bool), np.zeros(len(without), bool)], np.tile(member, 2)
+    area = metrics.auc(positive, score, member, times.T)
     flags = pd.DataFrame(dict(found=score[positive] >= cut, false_alarms=score[~positive] >= cut), dtype=float)
-    return dict(auc=dict(value=float(area), low=low, high=high, n=len(score))) | intervals.summary(flags, groups)
+    return dict(auc=intervals.record(area, n=len(score))) | intervals.summary(flags, groups)

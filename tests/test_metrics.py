@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
-from helpers import metrics
+from helpers import intervals, metrics
 from helpers.lesions import CLASSES, MEL
 
 PRIOR = np.array([327, 514, 1099, 115, 1113, 6705, 142]) / 10015
@@ -56,7 +56,7 @@ def test_bootstrap_equals_repeating_rows(level, n):
     y, p, groups = draw(3, n)
     if level == "lesion":
         y, p, groups = metrics.lesion_level(y, p, groups)
-    counts = metrics.resample(groups, n_resamples=30, seed=5)
+    counts = intervals.resample(groups, n_resamples=30, seed=5)
     fast = metrics.bootstrap(y, p, groups, n_resamples=30, seed=5)
     member = np.unique(groups.astype(str), return_inverse=True)[1]
     for b, row in enumerate(counts):
@@ -68,11 +68,11 @@ def test_bootstrap_equals_repeating_rows(level, n):
 def test_small_resamples_lose_classes_and_say_nan():
     y, p, groups = np.array([4, 5, 5, 5]), np.eye(7)[[4, 5, 4, 5]], np.arange(4)
     draws = metrics.bootstrap(y, p, groups, n_resamples=200)
-    without = metrics.resample(groups, n_resamples=200)[:, 0] == 0
+    without = intervals.resample(groups, n_resamples=200)[:, 0] == 0
     assert 0 < without.sum() < 200
     assert np.isnan(draws["mel_recall"][without]).all() and (draws["mel_recall"][~without] == 1).all()
     assert np.isfinite(draws["balanced_accuracy"]).all() and np.isnan(draws["macro_auc"][without]).all()
-    assert np.isnan(metrics.interval([np.nan])).all()
+    assert np.isnan(intervals.percentile([np.nan])).all()
 
 
 def test_undefined_is_nan_never_one():
@@ -111,10 +111,10 @@ def test_lesion_level_takes_means_and_the_more_urgent_diagnosis():
 
 
 def test_resampling_draws_whole_groups():
-    counts = metrics.resample(np.repeat(np.arange(30), 3), n_resamples=500, seed=1)
+    counts = intervals.resample(np.repeat(np.arange(30), 3), n_resamples=500, seed=1)
     assert counts.shape == (500, 30) and (counts.sum(1) == 30).all()
     np.testing.assert_allclose(counts.var(), 1 - 1 / 30, rtol=0.05)  # multinomial
-    assert (counts == metrics.resample(np.arange(30), n_resamples=500, seed=1)).all()
+    assert (counts == intervals.resample(np.arange(30), n_resamples=500, seed=1)).all()
 
 
 def test_interval_of_accuracy_has_the_clustered_width():

@@ -13,7 +13,7 @@ from helpers import paths, readme
 # fmt: off
 ORDER = [
     "paths", "progress", "lesions", "generators", "presets", "results", "artefacts", "dermatoscope", "phantom", "cache", "pictures", "download",
-    "generated", "intake", "data", "shortcut", "duplicates", "splits", "metrics", "intervals", "calibration", "thresholds", "fidelity", "synthesis",
+    "generated", "intake", "data", "shortcut", "duplicates", "splits", "intervals", "metrics", "calibration", "thresholds", "fidelity", "synthesis",
     "curves", "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "studio",
     "gradcam", "rivals", "saliency", "segment", "audit", "trial", "study", "quality", "plots", "typeset", "appendix", "report", "readme",
     "headless", "lab",
