@@ -175,3 +175,17 @@ def say(one, key=None, *, sign=""):
     """
     one = one if key is None else narrow(one, key)
     return f"{one['value']:{sign}.3f} [{one['low']:{sign}.3f}, {one['high']:{sign}.3f}]"
+
+
+def readable(table):
+    """A table for the eye: x, x_low and x_high become one column of texts, other numbers have three decimals; what is undefined is a dash.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(dict(arm=["a", "b"], auc=[0.8, np.nan], auc_low=[0.7, np.nan], auc_high=[0.9, np.nan]))
+    >>> readable(table)["auc"].tolist()
+    ['0.800 [0.700, 0.900]', '–']
+    """
+    ranged = [key for key in table if f"{key}_low" in table]
+    texts = {key: ["–" if pd.isna(row[key]) else say(row, key) for row in table.to_dict("records")] for key in ranged}
+    return table.assign(**texts).drop(columns=[key + end for key in ranged for end in ("_low", "_high")]).round(3)

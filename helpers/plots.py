@@ -6,6 +6,7 @@ import pandas as pd
 import seaborn as sns
 
 from helpers.lesions import CLASSES, LESIONS
+from helpers.typeset import words
 
 TEXT_WIDTH = 6.3  # inches, the report's
 COLOURS = dict(zip(CLASSES, sns.color_palette("colorblind", 7), strict=True))
@@ -117,17 +118,19 @@ def intervals(table, *, ax, reference=None):
     return ax
 
 
-def forest(table, score, *, ax, what="difference", alpha=0.05):
-    """Points with 95 % intervals, one row an arm; a filled point differs from the baseline after Holm's correction.
+def forest(table, score, *, ax, alpha=0.05):
+    """Differences with 95 % intervals, one row an arm; a filled point differs from the baseline after Holm's correction.
 
-    ``table`` is that of :func:`helpers.study.differences`; ``what`` is ``difference`` (a dashed line at zero) or ``mean`` (at the baseline's).
+    ``table`` is that of :func:`helpers.study.differences`; crosses are the worst and the best seed.
     """
-    rows = table[table["score"] == score].reset_index(drop=True)
-    shown = rows.dropna(subset=[what]).rename(columns={what: "value", f"{what}_low": "low", f"{what}_high": "high"}).set_index("arm")
-    intervals(shown, ax=ax, reference=0 if what == "difference" else shown["value"].iloc[0])
+    names = {"difference": "value", "difference_low": "low", "difference_high": "high"}
+    shown = table[table["score"] == score].dropna(subset=["difference"]).rename(columns=names).set_index("arm")
+    intervals(shown, ax=ax, reference=0)
+    for seed in ("worst_seed", "best_seed"):
+        ax.plot(shown[seed], np.arange(len(shown)) + 0.27, "x", color="0.35", markersize=3)
     open_ones = np.flatnonzero(~(shown["p_holm"] < alpha))
     ax.plot(shown["value"].iloc[open_ones], open_ones, "o", color="white", markersize=2.4, zorder=4)
-    ax.set(xlabel=score.replace("_", " "), ylabel="")
+    ax.set(xlabel=words(score), ylabel="")
     return ax
 
 
@@ -139,7 +142,7 @@ def doses(table, score, *, ax):
         own = rows[start | (rows["kind"] == kind)]
         error = [own["mean"] - own["mean_low"], own["mean_high"] - own["mean"]]
         ax.errorbar(own["dose"] + shift, own["mean"], yerr=error, marker=marker, linestyle="-" if kind == "generated" else ":", capsize=3, label=kind)
-    ax.set(xlabel="added per minority class", ylabel=score.replace("_", " "))
+    ax.set(xlabel="added per minority class", ylabel=words(score))
     return ax
 
 
@@ -165,7 +168,7 @@ def trade(table, *, x, y, ax):
     shared = dict(x=x, y=y, hue="arm", style="arm", markers=markers, palette="colorblind", ax=ax)
     sns.scatterplot(table, s=18, alpha=0.6, legend=False, **shared)
     sns.scatterplot(table.groupby("arm", sort=False, as_index=False)[[x, y]].mean(), s=70, edgecolor="black", **shared)
-    ax.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
+    ax.set(xlabel=words(x), ylabel=words(y))
     sns.move_legend(ax, "center left", bbox_to_anchor=(1.0, 0.5), title=None)
     return ax
 

@@ -1,5 +1,6 @@
 """Many runs at once: every arm and seed of an ablation, failures kept and shown."""
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -126,17 +127,21 @@ def differences(study, *, keys, role="test", equal_shares=None, base=BASE):
     Returns
     -------
     DataFrame
-        ``score, arm, seeds, mean, mean_low, mean_high`` of the arm, and ``difference, difference_low, difference_high, p, p_holm``
-        (nan for the baseline against itself).
+        ``score, arm, seeds, mean, mean_low, mean_high`` of the arm, and ``difference, difference_low, difference_high, worst_seed,
+        best_seed, p, p_holm`` (nan for the baseline against itself). The interval holds the sampling of lesions; what single seeds differ
+        by, from the worst to the best, tells the noise of training.
     """
     rows = []
     for arm in study.runs:
         frame, y, p, p_base = study.paired(arm, role, equal_shares=equal_shares, base=base)
         own = metrics.summary(y, p, frame["group"], keys=keys)
         gaps = metrics.compare(y, p, p_base, frame["group"], keys=keys)
+        single = [(metrics.scores(y, one), metrics.scores(y, other)) for one, other in zip(p, p_base, strict=True)]
         for key in keys:
-            gap = gaps[key] if arm != base or equal_shares is not None else NOTHING
-            rows.append(dict(score=key, arm=arm, seeds=len(p)) | flat(dict(mean=own[key], difference=gap)) | dict(p=gap["p"]))
+            against_itself = arm == base and equal_shares is None
+            gap, apart = (NOTHING, [np.nan]) if against_itself else (gaps[key], [one[key] - other[key] for one, other in single])
+            rows.append(dict(score=key, arm=arm, seeds=len(p)) | flat(dict(mean=own[key], difference=gap))
+                        | dict(worst_seed=min(apart), best_seed=max(apart), p=gap["p"]))
     table = pd.DataFrame(rows)
     return table.assign(p_holm=table.groupby("score")["p"].transform(holm))
 
@@ -151,7 +156,7 @@ def doses(table):
 def one_score(table, key):
     """Rows of one score from :func:`differences`, its name in the columns and p corrected, as the report shows it."""
     rows = table[table["score"] == key].drop(columns=["score", "p"])
-    return rows.rename(columns=lambda name: name.replace("mean", key).replace("difference", f"{key}_difference"))
+    return rows.rename(columns=lambda name: re.sub("mean", key, re.sub("^(difference|worst|best)", rf"{key}_\1", name)))
 
 
 def at_specificity(study, *, target, base=BASE):
@@ -161,7 +166,7 @@ def at_specificity(study, *, target, base=BASE):
     -------
     DataFrame
         ``arm, seeds, threshold, sensitivity, sensitivity_low, sensitivity_high, specificity``, means over seeds, and ``difference`` to the
-        baseline over the seeds that both have, with its interval, ``p`` and ``p_holm`` (nan for the baseline itself).
+        baseline over the seeds that both have, with the columns that :func:`differences` has for it (nan for the baseline itself).
     """
     draws = {arm: {run.config.seed: caught(run, target=target) for run in found} for arm, found in study.runs.items()}
     rows = []
@@ -169,10 +174,11 @@ def at_specificity(study, *, target, base=BASE):
         (_, y, p), (frame, y_test, p_test) = (runs.stack(found, role) for role in ("calibrate", "test"))
         cut = thresholds.for_specificity(y == MEL, p[..., MEL], target=target)
         point = thresholds.operating_point(y_test == MEL, p_test[..., MEL], cut, groups=frame["group"])
-        gaps = np.mean([draws[arm][seed] - draws[base][seed] for seed in draws[arm].keys() & draws[base].keys()], axis=0)
-        gap = NOTHING if arm == base else contrast(gaps, n=point["sensitivity"]["n"])
+        apart = np.array([draws[arm][seed] - draws[base][seed] for seed in draws[arm].keys() & draws[base].keys()])
+        gap, single = (NOTHING, [np.nan]) if arm == base else (contrast(apart.mean(0), n=point["sensitivity"]["n"]), apart[:, 0])
         rows.append(dict(arm=arm, seeds=len(found), threshold=point["threshold"]) | flat(dict(sensitivity=point["sensitivity"]))
-                    | dict(specificity=point["specificity"]["value"]) | flat(dict(difference=gap)) | dict(p=gap["p"]))
+                    | dict(specificity=point["specificity"]["value"]) | flat(dict(difference=gap))
+                    | dict(worst_seed=min(single), best_seed=max(single), p=gap["p"]))
     table = pd.DataFrame(rows)
     return table.assign(p_holm=holm(table["p"]))
 

@@ -36,7 +36,7 @@ def test_house_style(book):
     assert not any("widget" in kind for output in outputs for kind in output.get("data", {})), "a stored widget is dead: set TQDM_DISABLE=1"
 
 
-def test_the_first_cell_is_the_same_everywhere_and_does_something_in_colab_alone(monkeypatch):
+def test_the_first_cell_is_the_same_everywhere_and_does_something_in_colab_alone(monkeypatch, tmp_path):
     books = [nbformat.read(file, as_version=4) for file in NOTEBOOKS]
     first = [next(cell for cell in book.cells if cell.cell_type == "code") for book in books]
     assert all("colab" in cell.metadata["tags"] for cell in first) and len({cell.source for cell in first}) == 1
@@ -46,7 +46,12 @@ def test_the_first_cell_is_the_same_everywhere_and_does_something_in_colab_alone
     assert shell.run_cell(first[0].source).success and calls == []
     monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
     assert shell.run_cell(first[0].source).success and [call.split()[0] for call in calls] == ["git", "pip", "cd"]
+    for folder in ("helpers", "notebooks"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert shell.run_cell(first[0].source).success and len(calls) == 3, "a second run finds the project and does nothing"
 
 
 def test_bars_of_notebooks_heed_tqdm_disable(monkeypatch):

@@ -15,7 +15,7 @@ ORDER = [
     "paths", "progress", "lesions", "generators", "presets", "results", "artefacts", "dermatoscope", "phantom", "cache", "pictures", "download",
     "generated", "intake", "data", "shortcut", "duplicates", "splits", "intervals", "metrics", "calibration", "thresholds", "fidelity", "synthesis",
     "curves", "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "studio",
-    "gradcam", "rivals", "saliency", "segment", "audit", "trial", "study", "quality", "plots", "typeset", "appendix", "report", "readme",
+    "gradcam", "rivals", "saliency", "segment", "audit", "trial", "study", "quality", "typeset", "plots", "appendix", "report", "readme",
     "headless", "lab",
 ]
 # fmt: on

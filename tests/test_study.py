@@ -57,6 +57,16 @@ def test_differences_agree_with_plain_scores_and_holm(found):
     assert np.isnan(table.loc[("baseline", "accuracy"), "difference"])
 
 
+def test_the_worst_and_the_best_seed_are_told(found):
+    counts = [10, 20, 30, 10, 20, 100, 5]
+    row = study.differences(found, keys=("accuracy",), equal_shares=counts).set_index("arm").loc["baseline"]
+    (_, y, _), runs = found.runs["baseline"][0].role("test"), found.runs["baseline"]
+    moved = [study.corrected(run, "test", counts=counts, target=np.ones(7)) for run in runs]
+    single = [metrics.scores(y, run.role("test")[2])["accuracy"] - metrics.scores(y, p)["accuracy"] for run, p in zip(runs, moved, strict=True)]
+    assert [row["worst_seed"], row["best_seed"]] == pytest.approx(sorted(single)) and min(single) < max(single)
+    assert row["difference"] == pytest.approx(np.mean(single))
+
+
 def test_recall_at_equal_specificity_is_counted_and_compared_seed_by_seed(found):
     def recall(run):
         (_, y, p), (_, y_test, p_test) = (run.role(role) for role in ("calibrate", "test"))
