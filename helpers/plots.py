@@ -92,6 +92,8 @@ def learning_curves(histories, *, axes, metric):
     axes[0].set(xlabel="epoch", ylabel="training loss (nats)")
     axes[1].set(xlabel="epoch", ylabel=f"{metric.replace('_', ' ')} on select")
     axes[1].legend(loc="lower right")
+    for ax in axes:
+        ax.xaxis.get_major_locator().set_params(integer=True)
     return axes
 
 
@@ -151,6 +153,7 @@ def vae_curves(history, *, axes):
     for ax, column, label in zip(axes, ("pixel_error", "kl"), ("reconstruction error (0-255)", "KL divergence (nats)"), strict=True):
         ax.plot(history["epoch"] + 1, history[column], marker="o", markersize=3, color=INK)
         ax.set(xlabel="epoch", ylabel=label)
+        ax.xaxis.get_major_locator().set_params(integer=True)
     return axes
 
 

@@ -146,6 +146,22 @@ def differences(study, *, keys, role="test", equal_shares=None, base=BASE):
     return table.assign(p_holm=table.groupby("score")["p"].transform(holm))
 
 
+def clear(table, *, alpha=0.05):
+    """Rows of :func:`differences` or :func:`at_specificity` that differ after Holm's correction, in whichever direction."""
+    return table[table["p_holm"] < alpha]
+
+
+def told(table, *, nothing="no arm by more than noise"):
+    """The differences of some rows, as a sentence has them.
+
+    Examples
+    --------
+    >>> told(pd.DataFrame(dict(arm=["focal", "sampler"], difference=[-0.0625, 0.125])))
+    'focal -0.062; sampler +0.125'
+    """
+    return "; ".join(f"{row.arm} {row.difference:+.3f}" for row in table.itertuples()) or nothing
+
+
 def doses(table):
     """Rows of :func:`differences` with ``kind`` (what joined: generated, repeated or nothing) and ``dose`` (images per minority class)."""
     arms = table["arm"].map(presets.ARMS)
