@@ -97,7 +97,9 @@ rule report:
     input:
         results=RESULTS,
         sources=[str(p) for p in Path("report").rglob("*.*") if p.suffix in (".tex", ".sty", ".bib") and "generated" not in p.parts and "build" not in p.parts],
-        code=["helpers/report.py", "helpers/typeset.py", "helpers/appendix.py", "constraints.txt", "pyproject.toml"],
+        # What the results rest on: where a hash no longer fits, the build must notice.
+        behind=[SPLIT, *sorted(str(p) for folder in (f"data/predictions/{PRESET}", f"figures/{PRESET}") for p in Path(folder).glob("*"))],
+        code=[*HELPERS, "constraints.txt", "pyproject.toml"],
     output:
         f"report/{PRESET}.pdf",
     threads: 1

@@ -68,13 +68,13 @@ def change(image, mask, name, *, seed):
     return out
 
 
-def answers(classifier, images, rows, masks, name=None, *, size, device="cpu"):
+def answers(classifier, images, rows, masks, name=None, *, size):
     """Probabilities (m, 7) after a change, or as the images are."""
     out = []
     for start in tqdm(range(0, len(rows), BATCH), desc=name or "as is", unit="batch", leave=False):
         part = rows[start : start + BATCH]
         batch = np.stack([images[row] if name is None else change(images[row], np.asarray(masks[row]), name, seed=int(row)) for row in part])
-        out.append(softmax(models.predict(classifier, batch, np.arange(len(part)), size=size, device=device).astype(float), axis=1))
+        out.append(softmax(models.predict(classifier, batch, np.arange(len(part)), size=size).astype(float), axis=1))
     return np.concatenate(out)
 
 

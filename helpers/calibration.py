@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from helpers.lesions import CLASSES
-from helpers.metrics import check
+from helpers.metrics import check, single
 
 K = len(CLASSES)
 TINY = 5e-6  # half the last decimal of a predictions file: log(0) is never taken
@@ -62,10 +62,8 @@ def fit_vector(y, p):
 
 def fit(y, p, unpack, chain, start, ridge):
     """Slope and bias that minimise the log loss, plus ``ridge`` on the way from ``start``."""
-    y, p = check(y, p)
-    if len(p) > 1:
-        raise ValueError(f"a scaling belongs to one run, got p of {len(p)} seeds: fit each of them")
-    logits, truth = np.log(np.maximum(p[0], TINY)), np.eye(K)[y]
+    y, p = single(y, p)
+    logits, truth = np.log(np.maximum(p, TINY)), np.eye(K)[y]
 
     def loss(x):
         slope, bias = unpack(x)
@@ -108,8 +106,8 @@ def prior_shift(p, *, trained, target):
 
 def top_label(y, p):
     """Whether the most probable class is right (n,) bool, and its probability (n,): what :func:`reliability` takes."""
-    y, p = check(y, p)
-    return p[0].argmax(1) == y, p[0].max(1)
+    y, p = single(y, p)
+    return p.argmax(1) == y, p.max(1)
 
 
 def reliability(hit, confidence, *, bins=15):
@@ -188,10 +186,10 @@ def conformal_cut(y, p, *, miss, by_class=False):
     >>> conformal_cut([4, 4, 4], np.eye(7)[[4, 4, 4]], miss=0.25).tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    y, p = check(y, p)
+    y, p = single(y, p)
     if not 0 < miss < 1:
         raise ValueError(f"miss must be a fraction between 0 and 1, got {miss:g}")
-    own = p[0][np.arange(len(y)), y]
+    own = p[np.arange(len(y)), y]
     members = [y == c if by_class else np.full(len(y), True) for c in range(K)]
     ranks = [int(np.floor(miss * (m.sum() + 1) + 1e-9)) for m in members]
     return np.array([np.sort(own[m])[rank - 1] if rank else -np.inf for m, rank in zip(members, ranks, strict=True)])
@@ -205,8 +203,8 @@ def set_table(y, p, cut):
     >>> set_table([4, 5], np.eye(7)[[4, 4]], np.full(7, 0.5)).iloc[-1]["coverage"].item()
     0.5
     """
-    y, p = check(y, p)
-    kept = p[0] >= cut
+    y, p = single(y, p)
+    kept = p >= cut
     frame = pd.DataFrame(dict(dx=np.array(CLASSES)[y], coverage=kept[np.arange(len(y)), y], size=kept.sum(1)))
     frame = pd.concat([frame, frame.assign(dx="all")]).assign(empty=lambda f: f["size"] == 0)
     rows = frame.groupby("dx").mean().reindex([*CLASSES, "all"])

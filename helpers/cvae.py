@@ -13,6 +13,7 @@ import torch
 
 from helpers import data, generated, generators, pictures, runs, splits
 from helpers.cache import locked
+from helpers.commands import plainly
 from helpers.latent import BATCH, densities, encode, texture
 from helpers.learner import QUICK_THREADS, make_trainer
 from helpers.lesions import CLASSES
@@ -99,7 +100,7 @@ def fit(config, *, stop_after=None):
 
     Raises
     ------
-    RuntimeError
+    BlockingIOError
         Another process is training it.
     FileNotFoundError, ValueError
         Data or split that are absent or wrong.
@@ -252,8 +253,9 @@ def provide(config):
         return generated.write(config.collection, sample(generator, dx, seed=config.seed), dx, label_source="condition", generator=generator.label)
 
 
+@plainly()
 def main(arguments=None):
-    """``python -m helpers.cvae course [--arms cvae beta4]``: train generators and draw their pictures."""
+    """``python -m helpers.cvae course [--arms cvae small_beta4]``: train generators and draw their pictures."""
     parser = argparse.ArgumentParser(prog="python -m helpers.cvae", description="Train the missing generators of a preset and draw their pictures.")
     parser.add_argument("preset", choices=list(generators.PAINTERS))
     parser.add_argument("--arms", nargs="+", default=["cvae"], choices=list(generators.GENERATORS))

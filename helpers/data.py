@@ -13,6 +13,7 @@ import pandera.pandas as pa
 
 from helpers import artefacts, dermatoscope, download, intake, paths, phantom, pictures
 from helpers.cache import cached
+from helpers.commands import plainly
 from helpers.lesions import CLASSES
 from helpers.progress import tqdm
 
@@ -225,26 +226,24 @@ def content(name, frame, where):
     return digest.hexdigest()
 
 
+@plainly()
 def main():
     """``python -m helpers.data``: fetch what is missing of HAM10000 and verify it; ``... import FOLDER``: generated images."""
     if sys.argv[1:2] == ["import"]:
         return intake.main(sys.argv[2:])
     folder = place(None)
-    try:
-        if not any((folder / name).is_file() for name in METADATA):
-            download.fetch(folder, kinds=["metadata"])
-        frame = load_metadata("ham10000")
-        for kind in ("images", "masks"):
-            if not available("ham10000", kind):
-                download.fetch(folder, kinds=[kind])
-            find(frame, kind)
-        held = download.verify(folder)
-        if labels_sha256(frame) != LABELS:
-            raise ValueError("labels differ from those of the committed split: check the metadata, or run make split")
-        print(f"{paths.relative(folder)}: {len(frame)} images and masks, labels as expected, "
-              f"{len(held)} files as first downloaded, content {fingerprint('ham10000')[:12]}")
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
+    if not any((folder / name).is_file() for name in METADATA):
+        download.fetch(folder, kinds=["metadata"])
+    frame = load_metadata("ham10000")
+    for kind in ("images", "masks"):
+        if not available("ham10000", kind):
+            download.fetch(folder, kinds=[kind])
+        find(frame, kind)
+    held = download.verify(folder)
+    if labels_sha256(frame) != LABELS:
+        raise ValueError("labels differ from those of the committed split: check the metadata, or run make split")
+    print(f"{paths.relative(folder)}: {len(frame)} images and masks, labels as expected, "
+          f"{len(held)} files as first downloaded, content {fingerprint('ham10000')[:12]}")
     return None
 
 

@@ -18,7 +18,7 @@ from helpers import intervals, metrics
 BLOCKS = 20
 NEIGHBOURS = 5
 COMPONENTS = 32
-LEVEL = 1.96  # standard errors on each side: 95 %
+ERRORS = 1.96  # standard errors on each side: 95 %
 
 
 def standardised(features, reference="reference"):
@@ -68,7 +68,7 @@ def jackknife(statistic, groups, *, blocks=BLOCKS, within=(-np.inf, np.inf), see
         block = (rng.permutation(len(names)) % count)[member]
         left = [statistic(*[rows[block != b] if i == side else rows for i, rows in enumerate(every)]) for b in range(count)]
         variance += (count - 1) / count * np.square(left - np.mean(left)).sum()
-    half = LEVEL * np.sqrt(variance)
+    half = ERRORS * np.sqrt(variance)
     low, high = np.clip([value - half, value + half], *within)
     return dict(value=value, low=float(low), high=float(high), n=len(groups[-1]))
 

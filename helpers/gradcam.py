@@ -171,7 +171,7 @@ def spread(cells, size, *, first=None, step=None):
     return weight @ cells @ weight.T
 
 
-def maps(classifier, images, rows, *, size, classes, method="gradcam", cells=CELLS, turns=(0,), batch=32, device="cpu"):
+def maps(classifier, images, rows, *, size, classes, method="gradcam", cells=CELLS, turns=(0,), batch=32):
     """Heatmaps of the centre view of some images, batch by batch.
 
     Parameters
@@ -201,14 +201,14 @@ def maps(classifier, images, rows, *, size, classes, method="gradcam", cells=CEL
     """
     if method not in METHODS:
         raise ValueError(f"no method {method!r}: choose one of {', '.join(METHODS)}")
-    network, out = classifier.network.to(device).eval(), np.empty((len(rows), size, size), np.float32)
+    network, out = classifier.network.eval(), np.empty((len(rows), size, size), np.float32)
     _, layer, about = target_layer(network, size=size, cells=cells)
     grid = dict(step=about["reduction"], first=first_centre(network, layer, about["num_chs"], size=size, step=about["reduction"]))
     with opened(network, layer, method, about["num_chs"]) as cam:
         for start in tqdm(range(0, len(rows), batch), desc=method, unit="batch", leave=False):
             part = slice(start, start + batch)
-            x = models.inputs(classifier, images[rows[part]], size=size, device=device)
-            chosen = torch.as_tensor(np.asarray(classes)[part], device=device)
+            x = models.inputs(classifier, images[rows[part]], size=size)
+            chosen = torch.as_tensor(np.asarray(classes)[part], device=x.device)
             found = [spread(heat(cam, torch.rot90(x, turn, (2, 3)), chosen), size, **grid) for turn in turns]
             out[part] = scaled(sum(torch.rot90(one, -turn, (1, 2)) for one, turn in zip(found, turns, strict=True)).numpy())
     return out

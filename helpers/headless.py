@@ -1,6 +1,7 @@
 """Notebooks run without a browser: papermill that refuses unknown parameters, and clean copies to commit."""
 
 import argparse
+import ast
 import os
 import re
 import sys
@@ -10,6 +11,8 @@ import nbformat
 import papermill
 
 from helpers import paths
+from helpers.commands import plainly
+from helpers.results import PUBLISH
 
 KERNEL = "python3"
 
@@ -34,6 +37,8 @@ def execute(notebook, output, **parameters):
     unknown = sorted(set(parameters) - set(declared))
     if unknown:
         raise ValueError(f"{Path(notebook).name} declares no parameter {', '.join(unknown)}: it has {', '.join(sorted(declared))}")
+    if any(value != ast.literal_eval(declared[name]["default"]) for name, value in parameters.items() if name != "PRESET"):
+        os.environ[PUBLISH] = "0"  # what was tried out is not what the preset says
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("TQDM_DISABLE", "1")  # in the kernel too: a stored bar would stay at 0 %
     papermill.execute_notebook(str(notebook), str(output), parameters=parameters, kernel_name=KERNEL, cwd=str(paths.ROOT / "notebooks"),
@@ -79,17 +84,34 @@ def refresh():
 
 
 def main(arguments=None):
-    """``python -m helpers.headless NOTEBOOK OUTPUT [NAME=VALUE ...]``, integers are recognised; or ``... refresh``."""
+    """``python -m helpers.headless NOTEBOOK OUTPUT [NAME=VALUE ...]``; or ``... refresh``."""
     if (arguments or sys.argv[1:]) == ["refresh"]:
         return refresh()
     parser = argparse.ArgumentParser(prog="python -m helpers.headless", description="Run one notebook with parameters.")
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE")
+    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", type=parameter)
     options = parser.parse_args(arguments)
-    pairs = (text.split("=", 1) for text in options.parameters)
-    execute(options.notebook, options.output, **{k: int(v) if v.lstrip("-").isdigit() else v for k, v in pairs})
+    with plainly():
+        execute(options.notebook, options.output, **dict(options.parameters))
     return None
+
+
+def parameter(text):
+    """Name and value of ``NAME=VALUE``: a Python literal, or else a text.
+
+    Examples
+    --------
+    >>> parameter("PRESET=course"), parameter("TRAIN=False"), parameter("SEEDS=(0, 1)")
+    (('PRESET', 'course'), ('TRAIN', False), ('SEEDS', (0, 1)))
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text} is not of the form NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 if __name__ == "__main__":

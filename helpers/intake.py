@@ -2,15 +2,14 @@
 
 import argparse
 import hashlib
-import io
 import re
-import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from helpers import generated, pictures
+from helpers.commands import plainly
 from helpers.lesions import CLASSES, LESIONS
 
 SIDE = 192  # short side of imported pictures, pixels
@@ -78,14 +77,9 @@ def name_of(place):
 def picture(file, content):
     """One imported picture, (SIDE, 4/3 SIDE, 3) uint8."""
     try:
-        with Image.open(io.BytesIO(content)) as header:
-            width, height = header.size
-        if min(width, height) < SMALLEST:
-            raise ValueError(f"{width} x {height} pixels, fewer than {SMALLEST}")
-        return pictures.decode(content, SIDE, crop=True)
-    except (ValueError, *pictures.UNREADABLE) as error:
-        reason = "not an image" if isinstance(error, OSError) else error
-        raise ValueError(f"{file.name} cannot be imported ({reason}): replace or remove it") from None
+        return pictures.decode(content, SIDE, crop=True, least=SMALLEST)
+    except ValueError as error:
+        raise ValueError(f"{file.name} cannot be imported ({error}): replace or remove it") from None
 
 
 def classes_of(place, files, labels=None):
@@ -93,20 +87,20 @@ def classes_of(place, files, labels=None):
     tables = [Path(labels)] if labels else sorted(place.glob("*.csv"))
     if len(tables) > 1:
         raise ValueError(f"{place.name}/ holds {len(tables)} CSV files: say which with --labels")
-    said = from_table(tables[0], files) if tables else {}
+    said = from_table(tables[0], place, files) if tables else {}
     out = []
     for file in files:
-        words = [said.get(file.name) or said.get(file.stem)] if tables else [file.parent.name, *re.split(r"[^A-Za-z]+", file.stem)]
-        codes = [code for code in (code_of(word) for word in words) if code] or ([code_of(file.stem)] if not tables else [])
-        if not codes or codes[0] is None:
+        words = [said.get(file)] if tables else [file.parent.name, re.sub(r"\d+", "", file.stem), *re.split(r"[^A-Za-z]+", file.stem)]
+        codes = [code for code in map(code_of, words) if code]
+        if not codes:
             raise ValueError(f"no class for {file.relative_to(place).as_posix()}: give one of {', '.join(CLASSES)} in a CSV, "
                              "or as sub-folder, or in the file name")
         out.append(codes[0])
     return out
 
 
-def from_table(table, files):
-    """What a CSV says of each file name or stem."""
+def from_table(table, place, files):
+    """What a CSV says of each file, which it names by its path below the folder or by its name alone, with or without the suffix."""
     try:
         frame = pd.read_csv(table, dtype=str).rename(columns=str.lower)
     except (OSError, ValueError, pd.errors.ParserError):
@@ -114,10 +108,17 @@ def from_table(table, files):
     columns = [next((c for c in names if c in frame), None) for names in (("file", "filename", "image", "image_id"), ("dx", "class", "label"))]
     if None in columns:
         raise ValueError(f"{table.name} has the columns {', '.join(frame.columns)}: it needs file and dx")
-    said = dict(zip(frame[columns[0]].map(lambda text: Path(str(text)).name), frame[columns[1]], strict=True))
-    lost = set(said) - {file.name for file in files} - {file.stem for file in files}
-    if lost:
-        raise ValueError(f"{table.name} names {min(lost)}, which is not in the folder: correct the CSV")
+    known = defaultdict(set)
+    for file in files:
+        path = file.relative_to(place)
+        for name in (path, path.with_suffix(""), path.name, path.stem):
+            known[str(name)].add(file)
+    said = {}
+    for name, dx in zip(frame[columns[0]].astype(str), frame[columns[1]], strict=True):
+        found = known.get(str(Path(name)), ())
+        if len(found) != 1:
+            raise ValueError(f"{table.name} names {name}, which is {'more than one file' if found else 'not'} in the folder: correct the CSV")
+        said |= dict.fromkeys(found, dx)
     return said
 
 
@@ -134,6 +135,7 @@ def code_of(word):
     return names.get(word)
 
 
+@plainly()
 def main(arguments=None):
     """``python -m helpers.data import FOLDER [--name NAME] [--labels CSV]``."""
     parser = argparse.ArgumentParser(prog="python -m helpers.data import", description="Import a folder of generated images.")
@@ -141,9 +143,6 @@ def main(arguments=None):
     parser.add_argument("--name", help="of the collection; the folder's where left out")
     parser.add_argument("--labels", type=Path, help="CSV with the columns file and dx")
     options = parser.parse_args(arguments)
-    try:
-        frame = collect(options.folder, name=options.name, labels=options.labels)
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
+    frame = collect(options.folder, name=options.name, labels=options.labels)
     counts = ", ".join(f"{code} {n}" for code, n in frame["dx"].value_counts().items())
     print(f"data/generated/{options.name or name_of(options.folder)}: {len(frame)} pictures ({counts}), their classes are prompts, not diagnoses")

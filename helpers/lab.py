@@ -19,7 +19,10 @@ LESIONS = 400
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m helpers.lab", description="Count the leaks of a pipeline that are mended.")
     parser.add_argument("pipeline", type=Path, nargs="?", default=paths.ROOT / "notebooks" / "leakage_lab" / "pipeline.py")
-    mended, score = check(parser.parse_args(arguments).pipeline)
+    file = parser.parse_args(arguments).pipeline
+    if not file.is_file():
+        parser.error(f"{file} is not there: name your copy of pipeline.py")
+    mended, score = check(file)
     print(f"{mended} of {LEAKS} leaks are mended; balanced accuracy on test: {score:.3f}")
 
 

@@ -31,6 +31,14 @@ def check(y, p):
     return y, p
 
 
+def single(y, p):
+    """As :func:`check` for one run: p (n, 7); ValueError for several seeds."""
+    y, p = check(y, p)
+    if len(p) > 1:
+        raise ValueError(f"this is asked of one run, got p of {len(p)} seeds: ask each of them, p[0] first")
+    return y, p[0]
+
+
 def scores(y, p):
     """All scores of one prediction table, or their means over seeds.
 
@@ -217,10 +225,8 @@ def per_class(y, p, groups=None, *, n_resamples=RESAMPLES, seed=0, level=LEVEL):
 
 def confusion(y, p):
     """(7, 7) int counts of one prediction table, p (n, 7): rows are true classes, columns the most probable ones."""
-    y, p = check(y, p)
-    if len(p) > 1:
-        raise ValueError(f"confusion counts one run, got p of {len(p)} seeds: pass p[0], or sum over seeds")
-    return np.bincount(y * K + p[0].argmax(1), minlength=K * K).reshape(K, K)
+    y, p = single(y, p)
+    return np.bincount(y * K + p.argmax(1), minlength=K * K).reshape(K, K)
 
 
 def compare(y, p, p_base, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level=LEVEL):

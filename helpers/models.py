@@ -33,6 +33,16 @@ class Classifier:
     std: tuple
     weights: str
 
+    @property
+    def device(self):
+        """Where the network is; its inputs follow."""
+        return next(self.network.parameters()).device
+
+    def ready(self):
+        """Itself, for answers: on the GPU that PyTorch finds, if any, without dropout and the like."""
+        self.network.to(torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu").eval()
+        return self
+
     def normalise(self, x):
         """Subtract mean and divide by std, channel by channel."""
         mean, std = (torch.tensor(v, device=x.device).view(3, 1, 1) for v in (self.mean, self.std))
@@ -93,7 +103,7 @@ def fetch(backbone, kwargs):
         return timm.create_model(backbone, **kwargs), "random (fall-back)"
 
 
-def predict(classifier, images, rows, *, size, device="cpu", batch=64, turns=0):
+def predict(classifier, images, rows, *, size, batch=64, turns=0):
     """Outputs of the network on the centre view of some images.
 
     Parameters
@@ -112,15 +122,15 @@ def predict(classifier, images, rows, *, size, device="cpu", batch=64, turns=0):
     (m, k) float32 array
         Logits, or pooled features where the network has no classes.
     """
-    network, out = classifier.network.to(device).eval(), []
+    network, out = classifier.network.eval(), []
     with torch.inference_mode():
         for start in range(0, len(rows), batch):
-            x = torch.rot90(inputs(classifier, images[rows[start : start + batch]], size=size, device=device), turns, (2, 3))
+            x = torch.rot90(inputs(classifier, images[rows[start : start + batch]], size=size), turns, (2, 3))
             out.append(network(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
     return np.concatenate(out)
 
 
-def inputs(classifier, images, *, size, device="cpu"):
+def inputs(classifier, images, *, size):
     """(b, 3, size, size) normalised centre views of (b, h, w, 3) uint8 frames."""
-    x = view(torch.from_numpy(np.array(images)).to(device), size=size)  # a copy: frames may be read-only
+    x = view(torch.from_numpy(np.array(images)).to(classifier.device), size=size)  # a copy: frames may be read-only
     return classifier.normalise(x).contiguous(memory_format=torch.channels_last)

@@ -24,7 +24,7 @@ def embed(config, images):
     (5, n, d) float32 array
         View 0 is the plain one.
     """
-    classifier = models.create(config, n_classes=0)
+    classifier = models.create(config, n_classes=0).ready()
     rows = np.arange(len(images))
     h, w = images.shape[1:3]
     top, left = round(h * (1 - ZOOM) / 2), round(w * (1 - ZOOM) / 2)

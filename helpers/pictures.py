@@ -96,7 +96,7 @@ def reader(where):
         yield lambda place: place[0].read_bytes() if place[1] is None else zips[place[0]].read(place[1])
 
 
-def decode(content, size, *, crop=False):
+def decode(content, size, *, crop=False, least=1):
     """One picture as upright RGB.
 
     Grey, CMYK and transparent pictures (over white) become RGB and EXIF turns are applied; the whole frame is resized to
@@ -110,6 +110,8 @@ def decode(content, size, *, crop=False):
         Short side in pixels.
     crop : bool
         Cut another shape to 4:3 about its centre instead.
+    least : int
+        Fewest pixels that a side may have.
 
     Returns
     -------
@@ -118,13 +120,15 @@ def decode(content, size, *, crop=False):
     Raises
     ------
     ValueError
-        The bytes are no whole picture, or one of more than ``MAX_PIXELS``.
+        The bytes are no whole picture, or one that is too small or of more than ``MAX_PIXELS``.
     """
     h, w = shape_of(size)
     if not content:
         raise ValueError("zero bytes")
     try:
         with Image.open(io.BytesIO(content)) as picture:
+            if min(picture.size) < least:
+                raise ValueError(f"{picture.width} x {picture.height} pixels, fewer than {least}")
             picture.draft("RGB", (2 * w, 2 * h))  # a large JPEG is decoded small
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValueError(f"{picture.width} x {picture.height} pixels, more than {MAX_PIXELS // 10**6} million")

@@ -24,11 +24,11 @@ def randomised(classifier, *, seed=0):
     name = classifier.network.pretrained_cfg["architecture"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = timm.create_model(name, num_classes=classifier.network.num_classes).eval()
-    return models.Classifier(network, classifier.mean, classifier.std, "random")
+        network = timm.create_model(name, num_classes=classifier.network.num_classes)
+    return models.Classifier(network, classifier.mean, classifier.std, "random").ready()
 
 
-def lime(classifier, images, rows, *, size, classes, segments=40, samples=120, seed=0, device="cpu"):
+def lime(classifier, images, rows, *, size, classes, segments=40, samples=120, seed=0):
     """LIME: how much each superpixel speaks for a class, from views in which random superpixels have the image's mean colour.
 
     Parameters
@@ -45,14 +45,14 @@ def lime(classifier, images, rows, *, size, classes, segments=40, samples=120, s
     ----------
     Ribeiro, Singh, Guestrin (2016), "Why should I trust you?", KDD. Achanta et al. (2012), SLIC superpixels, IEEE Trans. PAMI 34.
     """
-    network, out = classifier.network.to(device).eval(), []
+    network, out = classifier.network.eval(), []
     explainer = Lime(lambda x: network(x).softmax(1), interpretable_model=SkLearnRidge(alpha=1.0))
     with torch.random.fork_rng(devices=[]):
         for row, target in tqdm(zip(rows, classes, strict=True), total=len(rows), desc="lime", unit="image", leave=False):
             torch.manual_seed(seed)
-            x = models.inputs(classifier, images[row : row + 1], size=size, device=device)
+            x = models.inputs(classifier, images[row : row + 1], size=size)
             plain = view(torch.from_numpy(np.array(images[row : row + 1])), size=size)[0].permute(1, 2, 0).numpy()
-            parts = torch.from_numpy(slic(plain, n_segments=segments, start_label=0)).to(device)
+            parts = torch.from_numpy(slic(plain, n_segments=segments, start_label=0)).to(x.device)
             weights = explainer.attribute(x, target=int(target), feature_mask=parts[None, None], baselines=x.mean((2, 3), keepdim=True).expand_as(x),
                                           n_samples=samples, perturbations_per_eval=40)
             out.append(weights[0, 0].detach().cpu().numpy().astype(np.float32))

@@ -146,7 +146,7 @@ def lock(file, name):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise RuntimeError(f"another process is training {name}: wait for it to finish, or stop it") from None
+            raise BlockingIOError(f"another process is training {name}: wait for it to finish, or stop it") from None
         yield
 
 

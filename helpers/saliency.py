@@ -139,7 +139,7 @@ def impute(image, kept):
     return out.reshape(image.shape).astype(np.float32)
 
 
-def road(classifier, images, rows, maps, *, size, classes, kept=KEPT, seed=0, device="cpu"):
+def road(classifier, images, rows, maps, *, size, classes, kept=KEPT, seed=0):
     """Remove and debias: what the probability of a class loses with the hottest pixels, against the coldest.
 
     Pixels are filled from their neighbours with a little noise, so that the shape of the hole tells nothing.
@@ -159,11 +159,11 @@ def road(classifier, images, rows, maps, *, size, classes, kept=KEPT, seed=0, de
     ----------
     Rong et al. (2022), as above.
     """
-    out, network = np.full(len(rows), np.nan), classifier.network.to(device).eval()
+    out, network = np.full(len(rows), np.nan), classifier.network.eval()
     for i, row in enumerate(tqdm(rows, desc="road", unit="image", leave=False)):
         if maps[i].max() <= 0:
             continue
-        x = models.inputs(classifier, images[row : row + 1], size=size)[0].numpy()
+        x = models.inputs(classifier, images[row : row + 1], size=size)[0].cpu().numpy()
         generator = np.random.default_rng((seed, int(row)))
         order = np.lexsort((generator.random(size * size), maps[i].ravel()))  # coldest first; chance decides among equals
         filled = []
@@ -175,7 +175,7 @@ def road(classifier, images, rows, maps, *, size, classes, kept=KEPT, seed=0, de
                 noise = generator.normal(0, NOISE, x.shape) * ~mask.reshape(size, size)
                 filled.append(impute(x, mask.reshape(size, size)) + noise.astype(np.float32))
         with torch.inference_mode():
-            p = network(torch.from_numpy(np.stack(filled)).to(device)).softmax(1)[:, int(classes[i])].cpu().numpy()
+            p = network(torch.from_numpy(np.stack(filled)).to(classifier.device)).softmax(1)[:, int(classes[i])].cpu().numpy()
         out[i] = (p[::2] - p[1::2]).mean() / 2
     return out
 

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from helpers import data, paths
+from helpers.commands import plainly
 from helpers.lesions import CLASSES
 
 PARTS = 10
@@ -255,16 +256,14 @@ def naive_leak(frame, *, seed=0, share=0.2):
     )
 
 
+@plainly()
 def main(arguments=None):
     """``python -m helpers.splits SOURCE``: write the split of a source from its metadata and its confirmed pairs."""
     given = sys.argv[1:] if arguments is None else arguments
     if len(given) != 1:
-        sys.exit("say which source: python -m helpers.splits phantom (or ham10000)")
-    try:
-        metadata = data.load_metadata(given[0])
-        split = make(metadata, pairs(given[0]))
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
+        raise ValueError("say which source: python -m helpers.splits phantom (or ham10000)")
+    metadata = data.load_metadata(given[0])
+    split = make(metadata, pairs(given[0]))
     write(given[0], split, metadata)
     print(f"{paths.relative(files(given[0])[0])}: {len(split)} images, {split['group'].nunique()} groups, {sha256(given[0])[:8]}")
 

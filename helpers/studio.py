@@ -65,15 +65,15 @@ def enter(config, painter, *, training):
     """
     if not data.available(config.source):
         return absent(f"The images of {config.source} are not here")
-    generator = cvae.fit(painter) if training else cvae.load(painter)
-    if generator is None:
-        return absent(f"The generator {painter.collection} is not trained here (python -m helpers.cvae {config.preset})")
     try:
         if training:
-            train.fit(config)
+            train.fit(config, weights=True)
         network = train.penultimate(config)
     except (FileNotFoundError, ValueError) as error:
         return absent(str(error))
+    generator = cvae.fit(painter) if training else cvae.load(painter)
+    if generator is None:
+        return absent(f"The generator {painter.collection} is not trained here (python -m helpers.cvae {config.preset})")
     dx = cvae.provide(painter)["dx"].to_numpy()
     made = np.asarray(generated.load_images(painter.collection, painter.image_size))
     return Studio(config, generator, splits.table(config), data.load_images(config.source, config.cache_size), made, dx, network)

@@ -29,6 +29,14 @@ class Study:
     runs: dict = field(default_factory=dict)
     failed: dict = field(default_factory=dict)
 
+    def comparable(self, base=BASE):
+        """Arms that share a seed with the baseline; ValueError where that has no run."""
+        if base not in self.runs:
+            why = "; ".join(self.failed.values()) or "add it to the arms"
+            raise ValueError(f"{base} has no finished run, and everything is compared with it: {why}")
+        seeds = {arm: {run.config.seed for run in found} for arm, found in self.runs.items()}
+        return [arm for arm in self.runs if seeds[arm] & seeds[base]]
+
     def paired(self, arm, role, *, equal_shares=None, base=BASE):
         """An arm and the baseline (or another ``base``) on one role, with the seeds that both have: ``(frame, y, p, p_base)``, p (s, n, 7).
 
@@ -132,7 +140,7 @@ def differences(study, *, keys, role="test", equal_shares=None, base=BASE):
         by, from the worst to the best, tells the noise of training.
     """
     rows = []
-    for arm in study.runs:
+    for arm in study.comparable(base):
         frame, y, p, p_base = study.paired(arm, role, equal_shares=equal_shares, base=base)
         own = metrics.summary(y, p, frame["group"], keys=keys)
         gaps = metrics.compare(y, p, p_base, frame["group"], keys=keys)
@@ -184,9 +192,11 @@ def at_specificity(study, *, target, base=BASE):
         ``arm, seeds, threshold, sensitivity, sensitivity_low, sensitivity_high, specificity``, means over seeds, and ``difference`` to the
         baseline over the seeds that both have, with the columns that :func:`differences` has for it (nan for the baseline itself).
     """
-    draws = {arm: {run.config.seed: caught(run, target=target) for run in found} for arm, found in study.runs.items()}
+    arms = study.comparable(base)
+    draws = {arm: {run.config.seed: caught(run, target=target) for run in study.runs[arm]} for arm in arms}
     rows = []
-    for arm, found in study.runs.items():
+    for arm in arms:
+        found = study.runs[arm]
         (_, y, p), (frame, y_test, p_test) = (runs.stack(found, role) for role in ("calibrate", "test"))
         cut = thresholds.for_specificity(y == MEL, p[..., MEL], target=target)
         point = thresholds.operating_point(y_test == MEL, p_test[..., MEL], cut, groups=frame["group"])

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers.fidelity import LEVEL, NEIGHBOURS, discriminator, frechet, jackknife, kid, prdc_of
+from helpers.fidelity import ERRORS, NEIGHBOURS, discriminator, frechet, jackknife, kid, prdc_of
 from helpers.intervals import NOTHING, flat
 from helpers.lesions import CLASSES
 
@@ -159,6 +159,8 @@ def diversity(sample, *, pairs=150, seed=0):
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
 
     rng, left, right = np.random.default_rng(seed), [], []
+    if len(set(zip(sample.dx, sample.groups, strict=True))) == len(set(sample.dx)):
+        raise ValueError("no class has two lesions: there are no pairs to compare")
     while len(left) < pairs:
         i = rng.integers(len(sample.dx))
         others = np.flatnonzero((sample.dx == sample.dx[i]) & (sample.groups != sample.groups[i]))
@@ -168,7 +170,7 @@ def diversity(sample, *, pairs=150, seed=0):
     one, two = (torch.from_numpy(sample.images[rows]).permute(0, 3, 1, 2).float() / 255 for rows in (left, right))
     scales = SCALES[: int(np.log2(one.shape[2] / 10)) + 1]  # the window of 11 pixels must fit the smallest
     each = ms_ssim(one, two, data_range=1.0, betas=tuple(b / sum(scales) for b in scales), normalize="relu", reduction="none").double().numpy()
-    half = LEVEL * each.std(ddof=1) / np.sqrt(pairs)
+    half = ERRORS * each.std(ddof=1) / np.sqrt(pairs)
     return dict(value=float(each.mean()), low=float(each.mean() - half), high=float(each.mean() + half), n=pairs)
 
 

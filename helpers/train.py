@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from helpers import cvae, data, generated, losses, models, paths, presets, runs, shortcut, simple, splits
+from helpers.commands import plainly
 from helpers.learner import QUICK_THREADS, Learner, make_trainer
 from helpers.lesions import CLASSES, MEL, PROBABILITIES
 from helpers.runs import lock, set_aside
@@ -32,7 +33,7 @@ def fit(config, *, stop_after=None, weights=False):
 
     Raises
     ------
-    RuntimeError
+    BlockingIOError
         Another process is training the same run.
     FileNotFoundError, ValueError
         Data, split or weights that are absent or wrong, before training starts.
@@ -128,9 +129,9 @@ def keep_best_weights(home):
 
 def predict_all(config, learner, home, frame):
     """(n, 7) probabilities of the best epoch; rows of the train role stay nan."""
-    classifier = load_weights(learner.classifier, home)
+    classifier = load_weights(learner.classifier, home).ready()
     rows = np.flatnonzero(frame["role"] != "train")
-    logits = models.predict(classifier, load_images(config), rows, size=config.image_size, device=learner.device)
+    logits = models.predict(classifier, load_images(config), rows, size=config.image_size)
     out = np.full((len(frame), len(CLASSES)), np.nan)
     out[rows] = torch.from_numpy(logits).double().softmax(1).numpy()
     return out
@@ -171,8 +172,7 @@ def trained(config):
     if classifier.weights != start:
         # Padding and normalisation of the inputs come with the initial weights.
         raise ValueError(f"{config.name} was trained from weights {start[:12]}, which are not here: set SKIN_WEIGHTS to that file")
-    load_weights(classifier, home).network.eval()
-    return classifier
+    return load_weights(classifier, home).ready()
 
 
 def penultimate(config):
@@ -182,6 +182,7 @@ def penultimate(config):
     return classifier
 
 
+@plainly()
 def main(arguments=None):
     """``python -m helpers.train course --arms baseline focal --seeds 0 1``: train what is missing, one run after another."""
     parser = argparse.ArgumentParser(prog="python -m helpers.train", description="Train the missing runs of a preset.")

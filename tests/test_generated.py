@@ -1,6 +1,7 @@
 """Generated images as a source: manifests, the import door, and what joins the real images in training."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -131,6 +132,24 @@ def test_import_finds_the_classes(small_project, tmp_path, how):
     assert sorted(frame["dx"]) == ["mel", "nv"] and set(frame["label_source"]) == {"prompt"}
     assert frame["generator"].str.fullmatch(r"import:[0-9a-f]{64}").all()
     assert generated.load_images("made-elsewhere", 30).shape == (2, 30, 40, 3)
+
+
+def test_import_tells_files_of_one_name_apart(small_project, tmp_path):
+    place = tmp_path / "x"
+    for i, name in enumerate(["a/1.png", "b/1.png", "basal cell carcinoma_01.png"]):
+        put(place, name, colour=80 * i)
+    table = pd.DataFrame({"file": ["a/1.png", "b/1", "basal cell carcinoma_01.png"], "dx": ["mel", "nv", "bcc"]})
+    table.to_csv(place / "labels.csv", index=False)
+    frame = intake.collect(place)
+    assert dict(zip(frame["dx"], generated.load_images("x", 30)[:, 0, 0, 0] // 70, strict=True)) == {"mel": 0, "nv": 1, "bcc": 2}
+    table.assign(file=["1.png", "b/1.png", "basal cell carcinoma_01.png"]).to_csv(place / "labels.csv", index=False)
+    with pytest.raises(ValueError, match="labels.csv names 1.png, which is more than one file in the folder"):
+        intake.collect(place, name="y")
+    (place / "labels.csv").unlink()
+    with pytest.raises(ValueError, match="no class for a/1.png"):
+        intake.collect(place, name="y")
+    shutil.rmtree(place / "a"), shutil.rmtree(place / "b")
+    assert intake.collect(place, name="y")["dx"].tolist() == ["bcc"]
 
 
 @pytest.mark.parametrize("names, table, message", [

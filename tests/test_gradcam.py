@@ -199,9 +199,13 @@ def test_weights_of_another_key_do_not_count(small_project):
 class Looking(nn.Module):
     """Says melanoma where the top left quarter is bright."""
 
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(20.0))
+
     def forward(self, x):
         light = x[:, :, :16, :16].mean((1, 2, 3))
-        return torch.stack([light * 0] * 4 + [20 * light] + [light * 0] * 2, 1)
+        return torch.stack([light * 0] * 4 + [self.gain * light] + [light * 0] * 2, 1)
 
 
 def test_lime_finds_the_quarter_that_is_looked_at():

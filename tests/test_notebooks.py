@@ -1,6 +1,7 @@
 """The notebooks keep the house style, run headless, and their stored outputs are checked by nbval."""
 
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -65,6 +66,22 @@ def test_bars_of_notebooks_heed_tqdm_disable(monkeypatch):
 def test_unknown_parameter_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"declares no parameter PRESTE: it has .*PRESET"):
         headless.execute(NOTEBOOKS[0], tmp_path / "out.ipynb", PRESTE="quick")
+
+
+def test_only_the_preset_itself_is_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(headless.papermill, "execute_notebook", lambda *_, **__: None)
+    template = paths.ROOT / "notebooks" / "06_threshold_analysis.ipynb"
+    for given, published in (({"PRESET": "course"}, "1"), ({"MISS": 0.1, "SEEDS": None}, "1"), ({"MISS": 0.2}, "0"), ({"ARM": "focal"}, "0")):
+        monkeypatch.setenv(results.PUBLISH, "1")
+        headless.execute(template, tmp_path / "out.ipynb", **given)
+        assert os.environ[results.PUBLISH] == published, given
+
+
+def test_parameters_of_the_command_are_typed():
+    assert [headless.parameter(text)[1] for text in ("A=False", "A=None", "A=-1", "A=0.5", "A=cvae100", "A=a=b", "A=")] == [
+        False, None, -1, 0.5, "cvae100", "a=b", ""]
+    with pytest.raises(SystemExit):
+        headless.main([str(NOTEBOOKS[0]), "out.ipynb", "PRESET"])
 
 
 @pytest.mark.slow

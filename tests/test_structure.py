@@ -12,11 +12,11 @@ from helpers import paths, readme
 
 # fmt: off
 ORDER = [
-    "paths", "progress", "lesions", "generators", "presets", "results", "artefacts", "dermatoscope", "phantom", "cache", "pictures", "download",
-    "generated", "intake", "data", "shortcut", "duplicates", "splits", "intervals", "metrics", "calibration", "thresholds", "fidelity", "synthesis",
-    "curves", "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "vae", "latent", "cvae", "train", "studio",
-    "gradcam", "rivals", "saliency", "segment", "audit", "trial", "study", "quality", "typeset", "plots", "appendix", "report", "readme",
-    "headless", "lab",
+    "paths", "commands", "progress", "lesions", "generators", "presets", "results", "artefacts", "dermatoscope", "phantom", "cache", "pictures",
+    "download", "generated", "intake", "data", "shortcut", "duplicates", "splits", "intervals", "metrics", "calibration", "thresholds",
+    "fidelity", "synthesis", "curves", "slider", "weights", "runs", "simple", "augment", "losses", "models", "neardup", "learner", "vae",
+    "latent", "cvae", "train", "studio", "gradcam", "rivals", "saliency", "segment", "audit", "trial", "study", "quality", "typeset", "plots",
+    "appendix", "report", "readme", "headless", "lab",
 ]
 # fmt: on
 NOTEBOOK_ONLY = {"papermill", "nbformat", "jupyterlab", "ipywidgets", "snakemake"}

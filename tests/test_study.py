@@ -96,6 +96,15 @@ def test_a_failed_run_is_shown_and_the_others_go_on(monkeypatch):
         study.gather("quick", ["wieghted"])
 
 
+def test_arms_without_a_common_seed_are_left_out_and_a_missing_baseline_is_told(found):
+    found.runs["focal"] = [fake("focal", 7)]
+    assert set(study.differences(found, keys=("accuracy",))["arm"]) == {"baseline", "weighted"} == set(study.at_specificity(found, target=0.9)["arm"])
+    del found.runs["baseline"]
+    found.failed["baseline-s0-f0"] = "OSError: no space left"
+    with pytest.raises(ValueError, match="baseline has no finished run.*no space left"):
+        study.differences(found, keys=("accuracy",))
+
+
 def test_choice_never_reads_test(found):
     for run in found.runs["baseline"]:
         run.predictions.loc[run.predictions["role"] == "test", list(PROBABILITIES)] = np.nan

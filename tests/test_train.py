@@ -173,7 +173,7 @@ def test_two_processes_cannot_train_one_run(tmp_path):
     other = context.Process(target=hold, args=(tmp_path / "x.lock", ready, release))
     other.start()
     assert ready.wait(60)
-    with pytest.raises(RuntimeError, match="another process is training"), train.lock(tmp_path / "x.lock", "a run"):
+    with pytest.raises(BlockingIOError, match="another process is training"), train.lock(tmp_path / "x.lock", "a run"):
         pass
     release.set()
     other.join()
