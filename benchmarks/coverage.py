@@ -54,6 +54,6 @@ def replicate(y, p, rows, size, truth, seed):
     draws = metrics.bootstrap(y[images], p[images], cluster, n_resamples=RESAMPLES, seed=seed, keys=KEYS)
     out = {}
     for key in KEYS:
-        low, high = intervals.percentile(draws[key])
+        low, high = intervals.percentile(draws[key][1:])
         out[key] = float(low <= truth[key] <= high) if np.isfinite(low) else np.nan
     return out

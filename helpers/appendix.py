@@ -86,4 +86,4 @@ def scores(values, level=""):
 
 def frame(rows):
     """Rows as a recorded table has them."""
-    return dict(columns=list(rows[0]) if rows else [], rows=[list(row.values()) for row in rows])
+    return dict(columns=list(rows[0]), rows=[list(row.values()) for row in rows])

@@ -56,7 +56,7 @@ def change(image, mask, name, *, seed):
         return image[:, ::-1]
     if name not in HIDDEN:
         return paint(image, name, seed=seed)[0]
-    region = saliency.grow(mask[None])[0] if mask.any() else mask.copy()
+    region = saliency.grow(mask[None])[0]
     skin = np.median(image[~region], axis=0) if not region.all() else np.full(3, 128)
     if name == "background_only" and mask.any():
         x, y, w, h = cv2.boundingRect(region.astype(np.uint8))
@@ -200,7 +200,7 @@ def subgroups(frame, y, p, heat, *, keys=("balanced_accuracy", "mel_auc")):
             groups = frame["group"].to_numpy()[own]
             lesions = len(set(groups))
             row = dict(attribute=attribute, value=value, images=len(own), lesions=lesions, melanomas=int((y[own] == MEL).sum()))
-            found = metrics.summary(y[own], p[..., own, :], groups, keys=keys)
+            found = {key: intervals.record(draws, n=len(own)) for key, draws in metrics.bootstrap(y[own], p[..., own, :], groups, keys=keys).items()}
             found["energy_in_mask"] = intervals.summary(pd.DataFrame(dict(a=np.asarray(heat)[own])), groups)["a"]
             row |= intervals.flat({key: found[key] for key in (*keys, "energy_in_mask")})
             rows.append(row | dict(note="few lesions" if lesions < FEW else ""))

@@ -88,8 +88,15 @@ def reserve(file):
 
 
 @contextmanager
-def locked(file):
-    """Hold the lock beside a file; it ends with the process, however that ends."""
+def locked(file, *, busy=None):
+    """Hold the lock beside a file or folder; it ends with the process, however that ends.
+
+    Waits for another process that holds it, or with ``busy``, a sentence, raises BlockingIOError saying so.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.with_suffix(".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise BlockingIOError(busy) from None
         yield

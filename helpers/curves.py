@@ -5,7 +5,7 @@ import numpy as np
 from helpers.thresholds import NOBODY, band, check, rates
 
 
-def curve(is_mel, p_mel, groups, *, kind="roc", points=101, level=0.95, n_resamples=500, seed=0):
+def curve(is_mel, p_mel, groups, *, kind="roc", points=101, n_resamples=500, seed=0):
     """ROC or precision-recall curve with a pointwise band, on up to 400 thresholds.
 
     Parameters
@@ -34,7 +34,7 @@ def curve(is_mel, p_mel, groups, *, kind="roc", points=101, level=0.95, n_resamp
         cuts = np.unique(np.concatenate([*ends, [0, NOBODY]]))[::-1]
         draws.append(trace(kind, grid, *rates(is_mel, p, cuts, groups, n_resamples=n_resamples, seed=seed)))
     x, name = {"roc": ("false_positive_rate", "sensitivity"), "pr": ("recall", "precision")}[kind]
-    return band(np.mean(draws, axis=0), level, name=name, **{x: grid})
+    return band(np.mean(draws, axis=0), name=name, **{x: grid})
 
 
 def trace(kind, grid, sensitivity, alarm, share):

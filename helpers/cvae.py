@@ -114,7 +114,7 @@ def fit(config, *, stop_after=None):
     home = runs.folder(config)
     if (done := load(config)) is not None:
         return done
-    with runs.lock(home.with_name(home.name + ".lock"), f"{config.preset} {config.name}"):
+    with runs.lock(home, f"{config.preset} {config.name}"):
         if (done := load(config)) is not None:
             return done
         wanted = key(config)

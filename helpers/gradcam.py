@@ -80,12 +80,12 @@ def as_map(network, channels):
 
 @contextmanager
 def opened(network, layer, method, channels):
-    """An object of pytorch-grad-cam on one layer; its hooks and all changed flags are gone afterwards, whatever happens inside.
+    """An object of pytorch-grad-cam on one layer; its hooks and changed gradient flags are gone afterwards, whatever happens inside.
 
     Our hook before the library's makes the layer's output the leaf of the graph; the one after it passes on a copy, so that an in-place
     activation does not overwrite what was kept.
     """
-    modes, flags = {m: m.training for m in network.modules()}, {p: p.requires_grad for p in network.parameters()}
+    flags = {p: p.requires_grad for p in network.parameters()}
     network.requires_grad_(False)
     hooks, cam = [layer.register_forward_hook(lambda module, x, out: out.detach().requires_grad_())], None
     try:
@@ -97,8 +97,6 @@ def opened(network, layer, method, channels):
             cam.activations_and_grads.release()
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
         for parameter, flag in flags.items():
             parameter.requires_grad_(flag)
 

@@ -50,26 +50,26 @@ def lots(groups, n, *, n_resamples=RESAMPLES, seed=0):
     return index(groups, n)[1], np.vstack([np.ones_like(counts[:1]), counts]).astype(float)
 
 
-def percentile(draws, *, level=LEVEL):
+def percentile(draws):
     """Percentile interval of resamples (b,), undefined ones left out; (nan, nan) where none is defined."""
     draws = np.asarray(draws)[np.isfinite(draws)]
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if len(draws) else (np.nan, np.nan)
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(draws) else (np.nan, np.nan)
     return float(low), float(high)
 
 
-def record(draws, *, n, level=LEVEL):
+def record(draws, *, n):
     """A number with its interval, ``{"value", "low", "high", "n"}``; n is what it was computed from.
 
     Examples
     --------
-    >>> record([0.5, 0.25, 0.75], n=9, level=1.0)
-    {'value': 0.5, 'low': 0.25, 'high': 0.75, 'n': 9}
+    >>> record([0.5, 0.25, 0.25], n=9)
+    {'value': 0.5, 'low': 0.25, 'high': 0.25, 'n': 9}
     """
-    low, high = percentile(draws[1:], level=level)
+    low, high = percentile(draws[1:])
     return dict(value=float(draws[0]), low=low, high=high, n=n)
 
 
-def contrast(draws, *, n, level=LEVEL):
+def contrast(draws, *, n):
     """A difference: its :func:`record`, and ``p``.
 
     p is two-sided, twice the share of resamples on the rarer side of zero, never below 2 / (b + 1). Correct several of them with :func:`holm`.
@@ -81,7 +81,7 @@ def contrast(draws, *, n, level=LEVEL):
     """
     seen = draws[1:][np.isfinite(draws[1:])]
     tail = min((seen <= 0).sum(), (seen >= 0).sum()) + 1
-    return record(draws, n=n, level=level) | dict(p=float(min(1.0, 2 * tail / (len(seen) + 1))) if len(seen) else np.nan)
+    return record(draws, n=n) | dict(p=float(min(1.0, 2 * tail / (len(seen) + 1))) if len(seen) else np.nan)
 
 
 def holm(p_values):
@@ -103,7 +103,7 @@ def holm(p_values):
     return p_values
 
 
-def summary(values, groups, *, n_resamples=RESAMPLES, seed=0, level=LEVEL):
+def summary(values, groups, *, n_resamples=RESAMPLES, seed=0):
     """Means of some columns with lesion-clustered intervals.
 
     Parameters
@@ -130,7 +130,7 @@ def summary(values, groups, *, n_resamples=RESAMPLES, seed=0, level=LEVEL):
     np.add.at(counts, member, known)
     with np.errstate(invalid="ignore"):
         draws = (times @ sums) / (times @ counts)
-    return {name: record(draws[:, j], n=int(known[:, j].sum()), level=level) for j, name in enumerate(values.columns)}
+    return {name: record(draws[:, j], n=int(known[:, j].sum())) for j, name in enumerate(values.columns)}
 
 
 def wide(summaries, *, index="method"):

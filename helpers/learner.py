@@ -216,9 +216,8 @@ class Progress(L.Callback):
         self.bar.update()
 
     def on_validation_end(self, trainer, learner):
-        if learner.history and hasattr(self, "bar"):
-            last = learner.history[-1]
-            self.bar.set_postfix({"loss": f"{last['train_loss']:.3f}", learner.config.select_metric: f"{trainer.callback_metrics['choice']:.3f}"})
+        last = learner.history[-1]
+        self.bar.set_postfix({"loss": f"{last['train_loss']:.3f}", learner.config.select_metric: f"{trainer.callback_metrics['choice']:.3f}"})
 
     def on_train_end(self, trainer, learner):
         self.bar.close()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from helpers.intervals import LEVEL, RESAMPLES, contrast, flat, index, record, resample
+from helpers.intervals import RESAMPLES, contrast, flat, index, lots, record
 from helpers.lesions import CLASSES, LESIONS, MEL
 
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "mel_recall", "mel_auc")
@@ -157,13 +157,13 @@ def lesion_level(y, p, groups):
 
 
 def bootstrap(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=None):
-    """Scores under resampled lesions (cluster bootstrap).
+    """Scores as they are and under resampled lesions (cluster bootstrap).
 
     Returns
     -------
-    dict of (b,) arrays
-        By name of :func:`scores`, only those in ``keys`` if given. The same seed and groups give the same resamples, so
-        that differences of two calls are paired.
+    dict of (b + 1,) arrays
+        By name of :func:`scores`, only those in ``keys`` if given; the first without resampling. The same seed and groups give the same
+        resamples, so that differences of two calls are paired.
 
     References
     ----------
@@ -171,18 +171,17 @@ def bootstrap(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=None):
 
     Examples
     --------
-    >>> bootstrap([4, 5], np.eye(7)[[4, 4]], ["a", "b"], n_resamples=3, keys=["mel_recall"])["mel_recall"].shape
-    (3,)
+    >>> bootstrap([4, 5], np.eye(7)[[4, 4]], ["a", "b"], n_resamples=3, keys=["mel_recall"])["mel_recall"][0].item()
+    1.0
     """
     y, p = check(y, p)
-    member = index(groups, len(y))[1]
-    counts = resample(groups, n_resamples=n_resamples, seed=seed)
-    blocks = (np.ascontiguousarray(counts[start : start + CHUNK].T, dtype=float) for start in range(0, n_resamples, CHUNK))
+    member, times = lots(groups, len(y), n_resamples=n_resamples, seed=seed)
+    blocks = (np.ascontiguousarray(times[start : start + CHUNK].T) for start in range(0, len(times), CHUNK))
     parts = [table_of(y, p, member, draws, keys) for draws in blocks]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def summary(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level=LEVEL):
+def summary(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE):
     """Headline scores with lesion-clustered intervals, at image level and (prefix ``lesion_``) at lesion level.
 
     Returns
@@ -198,28 +197,20 @@ def summary(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level
     """
     out, classes = {}, {"mel_recall": MEL} | {f"recall_{code}": c for c, code in enumerate(CLASSES)}
     for prefix, (labels, probabilities, clusters) in {"": (y, p, groups), "lesion_": lesion_level(y, p, groups)}.items():
-        value = scores(labels, probabilities)
         draws = bootstrap(labels, probabilities, clusters, n_resamples=n_resamples, seed=seed, keys=keys)
         for key in keys:
             n = int((np.asarray(labels) == classes[key]).sum()) if key in classes else len(labels)
-            out[prefix + key] = record(np.r_[value[key], draws[key]], n=n, level=level)
+            out[prefix + key] = record(draws[key], n=n)
     return out
 
 
-def per_class(y, p, groups=None, *, n_resamples=RESAMPLES, seed=0, level=LEVEL):
-    """Recall, precision, F1 and AUC of every class: one row per class, ``dx, images, lesions, recall, recall_low, ...``.
-
-    Without groups there are no intervals, and no column ``lesions``.
-    """
-    value, rows = scores(y, p), []
-    draws = {} if groups is None else bootstrap(y, p, groups, n_resamples=n_resamples, seed=seed)
+def per_class(y, p, groups, *, n_resamples=RESAMPLES, seed=0):
+    """Recall, precision, F1 and AUC of every class: one row per class, ``dx, images, lesions, recall, recall_low, ...``."""
+    draws, rows = bootstrap(y, p, groups, n_resamples=n_resamples, seed=seed), []
     for c, code in enumerate(CLASSES):
         own = np.asarray(y) == c
-        row = dict(dx=code, images=int(own.sum())) | (dict(lesions=len(set(np.asarray(groups)[own]))) if draws else {})
-        for name in ("recall", "precision", "f1", "auc"):
-            key = f"{name}_{code}"
-            row |= flat({name: record(np.r_[value[key], draws[key]], n=row["images"], level=level)}) if draws else {name: value[key]}
-        rows.append(row)
+        found = {name: record(draws[f"{name}_{code}"], n=int(own.sum())) for name in ("recall", "precision", "f1", "auc")}
+        rows.append(dict(dx=code, images=int(own.sum()), lesions=len(set(np.asarray(groups)[own]))) | flat(found))
     return pd.DataFrame(rows)
 
 
@@ -229,7 +220,7 @@ def confusion(y, p):
     return np.bincount(y * K + p.argmax(1), minlength=K * K).reshape(K, K)
 
 
-def compare(y, p, p_base, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE, level=LEVEL):
+def compare(y, p, p_base, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE):
     """Paired differences of two arms (p minus p_base) on the same images, lesions resampled together.
 
     Returns
@@ -237,6 +228,5 @@ def compare(y, p, p_base, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLIN
     dict
         name -> :func:`helpers.intervals.contrast`.
     """
-    value, base = scores(y, p), scores(y, p_base)
     one, two = (bootstrap(y, arm, groups, n_resamples=n_resamples, seed=seed, keys=keys) for arm in (p, p_base))
-    return {key: contrast(np.r_[value[key] - base[key], one[key] - two[key]], n=len(y), level=level) for key in keys}
+    return {key: contrast(one[key] - two[key], n=len(y)) for key in keys}

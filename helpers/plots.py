@@ -69,13 +69,19 @@ def mean_colours(frame, measured, *, ax):
     return ax
 
 
-def gallery(images, titles, *, columns=7, width=9.0):
-    """A figure of (h, w, 3) images with short titles, row by row."""
-    rows = -(-len(images) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(width, rows * width / columns * 0.95), squeeze=False)
+def tiles(n, *, columns, width, ratio):
+    """A figure of n square tiles without axes, row by row; ``ratio`` leaves room for titles."""
+    rows = -(-n // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(width, rows * width / columns * ratio), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+    return fig, axes.flat
+
+
+def gallery(images, titles, *, columns=7, width=9.0):
+    """A figure of (h, w, 3) images with short titles, row by row."""
+    fig, axes = tiles(len(images), columns=columns, width=width, ratio=0.95)
+    for ax, image, title in zip(axes, images, titles, strict=False):
         ax.imshow(image)
         ax.set_title(title, fontsize="x-small")
     return fig
@@ -211,11 +217,8 @@ def heat(view, mask, heatmap, *, ax, title=""):
 
 def heat_gallery(views, masks, heatmaps, titles, *, columns=7, width=9.0):
     """A figure of :func:`heat` pictures, row by row; an entry of None stays empty."""
-    rows = -(-len(titles) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(width, rows * width / columns * 1.12), squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    for ax, view, mask, heatmap, title in zip(axes.flat, views, masks, heatmaps, titles, strict=False):
+    fig, axes = tiles(len(titles), columns=columns, width=width, ratio=1.12)
+    for ax, view, mask, heatmap, title in zip(axes, views, masks, heatmaps, titles, strict=False):
         if view is not None:
             heat(view, mask, heatmap, ax=ax, title=title)
     return fig

@@ -50,8 +50,7 @@ def filled(text):
     """
     for name, block in {"results": result_table, "findings": findings, "figures": figure_table, "speed": speed_table}.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
-        if pattern.search(text):
-            text = pattern.sub(lambda found, block=block: found[1] + block() + "\n" + found[2], text)
+        text = pattern.sub(lambda found, block=block: found[1] + block() + "\n" + found[2], text)
     return text
 
 

@@ -1,13 +1,11 @@
 """Finished runs: their keys, their predictions, and where both are kept."""
 
-import fcntl
 import gzip
 import hashlib
 import io
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import data, generated, paths, presets, splits, weights
+from helpers.cache import locked
 from helpers.lesions import PROBABILITIES
 
 # Raise by hand when the mathematics of training changes: finished runs then count as stale.
@@ -138,16 +137,9 @@ def content(source):
         return None
 
 
-@contextmanager
-def lock(file, name):
-    """Hold a run for this process; the lock ends with the process, however it ends."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BlockingIOError(f"another process is training {name}: wait for it to finish, or stop it") from None
-        yield
+def lock(home, name):
+    """Hold the folder of a run for this process; BlockingIOError where another has it."""
+    return locked(home, busy=f"another process is training {name}: wait for it to finish, or stop it")
 
 
 def set_aside(home, wanted):

@@ -9,7 +9,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, StandardScaler
 
 from helpers import data
-from helpers.lesions import CLASSES
 
 BACKBONES = ("logistic_metadata", "logistic_colour")
 
@@ -38,9 +37,7 @@ def probabilities(config, frame, rows):
         inputs = pd.DataFrame(mean_colours(data.load_images(config.source, config.cache_size)), columns=["red", "green", "blue"])
         prepare = StandardScaler()
     model = make_pipeline(prepare, LogisticRegression(max_iter=2000, class_weight="balanced")).fit(inputs.iloc[rows], frame["dx"].iloc[rows])
-    out = np.zeros((len(frame), len(CLASSES)))
-    out[:, [CLASSES.index(code) for code in model.classes_]] = model.predict_proba(inputs)
-    return out
+    return model.predict_proba(inputs)  # columns in alphabetical order, as CLASSES are
 
 
 def mean_colours(images, *, chunk=500):

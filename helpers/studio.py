@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import cvae, data, fidelity, generated, generators, metrics, models, presets, splits, synthesis, train
-from helpers.intervals import flat
+from helpers.intervals import flat, record
 from helpers.lesions import CLASSES
 
 TAUGHT = ("balanced_accuracy", "macro_f1", "mel_recall")
@@ -178,8 +178,9 @@ def taught(studio, *, seed=0):
     for start, end in (("real", "real"), ("generated", "real"), ("real", "generated")):
         _, answers, groups, _ = goals[end]
         p = synthesis.probe(seen[start], (real if start == "real" else fake)[1], aims[end])
-        found = metrics.summary([CLASSES.index(code) for code in answers], p, groups, keys=TAUGHT)
-        out.append(dict(trained_on=start, tested_on=end, images=sum(counts.values())) | flat({key: found[key] for key in TAUGHT}))
+        draws = metrics.bootstrap([CLASSES.index(code) for code in answers], p, groups, keys=TAUGHT)
+        found = {key: record(draws[key], n=len(p)) for key in TAUGHT}
+        out.append(dict(trained_on=start, tested_on=end, images=sum(counts.values())) | flat(found))
     return pd.DataFrame(out)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import calibration, losses, metrics, presets, runs, thresholds, train
-from helpers.intervals import NOTHING, contrast, flat, holm
+from helpers.intervals import NOTHING, contrast, flat, holm, record
 from helpers.lesions import CLASSES, MEL
 from helpers.progress import tqdm
 
@@ -142,13 +142,13 @@ def differences(study, *, keys, role="test", equal_shares=None, base=BASE):
     rows = []
     for arm in study.comparable(base):
         frame, y, p, p_base = study.paired(arm, role, equal_shares=equal_shares, base=base)
-        own = metrics.summary(y, p, frame["group"], keys=keys)
-        gaps = metrics.compare(y, p, p_base, frame["group"], keys=keys)
-        single = [(metrics.scores(y, one), metrics.scores(y, other)) for one, other in zip(p, p_base, strict=True)]
+        own, other = (metrics.bootstrap(y, each, frame["group"], keys=keys) for each in (p, p_base))
+        single = [(metrics.scores(y, a), metrics.scores(y, b)) for a, b in zip(p, p_base, strict=True)]
         for key in keys:
             against_itself = arm == base and equal_shares is None
-            gap, apart = (NOTHING, [np.nan]) if against_itself else (gaps[key], [one[key] - other[key] for one, other in single])
-            rows.append(dict(score=key, arm=arm, seeds=len(p)) | flat(dict(mean=own[key], difference=gap))
+            gap = NOTHING if against_itself else contrast(own[key] - other[key], n=len(y))
+            apart = [np.nan] if against_itself else [a[key] - b[key] for a, b in single]
+            rows.append(dict(score=key, arm=arm, seeds=len(p)) | flat(dict(mean=record(own[key], n=len(y)), difference=gap))
                         | dict(worst_seed=min(apart), best_seed=max(apart), p=gap["p"]))
     table = pd.DataFrame(rows)
     return table.assign(p_holm=table.groupby("score")["p"].transform(holm))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from helpers.intervals import LEVEL, RESAMPLES, lots, percentile, record
+from helpers.intervals import RESAMPLES, lots, percentile, record
 from helpers.metrics import tally
 
 PREVALENCES = (0.01, 0.05, 0.11)  # rare, uncommon, and as in HAM10000
@@ -134,7 +134,7 @@ def rates(is_mel, p, cuts, groups, *, n_resamples=RESAMPLES, seed=0):
         return hits[:, :-1] / hits[:, -1:], alarms[:, :-1] / alarms[:, -1:], hits[:, -1:] / (hits + alarms)[:, -1:]
 
 
-def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES, level=LEVEL, n_resamples=RESAMPLES, seed=0):
+def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES, n_resamples=RESAMPLES, seed=0):
     """What a threshold brings, and at which price.
 
     Parameters
@@ -166,7 +166,7 @@ def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES
     out = {"threshold": float(np.mean(cuts))}
     sizes = {"sensitivity": int(is_mel.sum()), "specificity": int((~is_mel).sum())}
     for name in parts[0]:
-        out[name] = record(np.mean([part[name] for part in parts], axis=0), n=sizes.get(name, len(is_mel)), level=level)
+        out[name] = record(np.mean([part[name] for part in parts], axis=0), n=sizes.get(name, len(is_mel)))
     return out
 
 
@@ -184,7 +184,7 @@ def predictive(sensitivity, alarm, prevalences):
     return out
 
 
-def net_benefit(is_mel, p_mel, groups, *, cuts=None, level=LEVEL, n_resamples=RESAMPLES, seed=0):
+def net_benefit(is_mel, p_mel, groups, *, cuts=None, n_resamples=RESAMPLES, seed=0):
     """Decision curve: melanomas found per image, less the needless biopsies weighed at the odds of the threshold.
 
     Frame of ``threshold, net_benefit, low, high, treat_all, treat_none``; the prevalence is that of ``is_mel``,
@@ -207,17 +207,17 @@ def net_benefit(is_mel, p_mel, groups, *, cuts=None, level=LEVEL, n_resamples=RE
     for p in rows:
         sensitivity, alarm, share = rates(is_mel, p, cuts, groups, n_resamples=n_resamples, seed=seed)
         draws.append(np.where(share > 0, share * np.nan_to_num(sensitivity), 0) - (1 - share) * np.nan_to_num(alarm) * odds)
-    return band(np.mean(draws, axis=0), level, threshold=cuts, name="net_benefit").assign(
+    return band(np.mean(draws, axis=0), threshold=cuts, name="net_benefit").assign(
         treat_all=is_mel.mean() - (1 - is_mel.mean()) * odds, treat_none=0.0)
 
 
-def band(draws, level, *, name, **axis):
+def band(draws, *, name, **axis):
     """Frame of an axis, a value (row 0 of draws) and its pointwise interval (the other rows)."""
-    low, high = np.transpose([percentile(column, level=level) for column in draws[1:].T])
+    low, high = np.transpose([percentile(column) for column in draws[1:].T])
     return pd.DataFrame({**axis, name: draws[0], "low": low, "high": high})
 
 
-def partial_auc(is_mel, p_mel, groups, *, above=0.8, level=LEVEL, n_resamples=RESAMPLES, seed=0):
+def partial_auc(is_mel, p_mel, groups, *, above=0.8, n_resamples=RESAMPLES, seed=0):
     """Area of the ROC curve that lies above a sensitivity, as ISIC 2024 scored it.
 
     The area between sensitivity ``above`` and 1, to the right of the curve: 0 to 1 - ``above`` (0.2), and half its square
@@ -237,7 +237,7 @@ def partial_auc(is_mel, p_mel, groups, *, above=0.8, level=LEVEL, n_resamples=RE
         raise ValueError(f"above must be a sensitivity between 0 and 1, got {above:g}")
     member, counts = lots(groups, len(is_mel), n_resamples=n_resamples, seed=seed)
     draws = np.mean([area_above(is_mel, p, member, counts.T.copy(), above) for p in rows], axis=0)
-    return record(draws, n=len(is_mel), level=level)
+    return record(draws, n=len(is_mel))
 
 
 def area_above(is_mel, p, member, draws, above):

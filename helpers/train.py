@@ -46,7 +46,7 @@ def fit(config, *, stop_after=None, weights=False):
     if config.generated:
         cvae.provide(config)
     home = runs.folder(config)
-    with lock(home.with_name(home.name + ".lock"), config.name):
+    with lock(home, config.name):
         if run := finished():
             return run
         wanted = runs.key(config)

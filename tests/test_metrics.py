@@ -59,7 +59,8 @@ def test_bootstrap_equals_repeating_rows(level, n):
     counts = intervals.resample(groups, n_resamples=30, seed=5)
     fast = metrics.bootstrap(y, p, groups, n_resamples=30, seed=5)
     member = np.unique(groups.astype(str), return_inverse=True)[1]
-    for b, row in enumerate(counts):
+    assert {name: values[0] for name, values in fast.items()} == pytest.approx(metrics.scores(y, p), abs=1e-12, nan_ok=True), "as they are"
+    for b, row in enumerate(counts, start=1):
         rows = np.repeat(np.arange(len(y)), row[member])
         for name, value in reference(y[rows], p[rows]).items():
             np.testing.assert_allclose(fast[name][b], value, rtol=0, atol=1e-12, err_msg=name)
@@ -67,7 +68,7 @@ def test_bootstrap_equals_repeating_rows(level, n):
 
 def test_small_resamples_lose_classes_and_say_nan():
     y, p, groups = np.array([4, 5, 5, 5]), np.eye(7)[[4, 5, 4, 5]], np.arange(4)
-    draws = metrics.bootstrap(y, p, groups, n_resamples=200)
+    draws = {name: values[1:] for name, values in metrics.bootstrap(y, p, groups, n_resamples=200).items()}
     without = intervals.resample(groups, n_resamples=200)[:, 0] == 0
     assert 0 < without.sum() < 200
     assert np.isnan(draws["mel_recall"][without]).all() and (draws["mel_recall"][~without] == 1).all()
@@ -121,7 +122,7 @@ def test_interval_of_accuracy_has_the_clustered_width():
     # Images of a lesion repeat its outcome, so that 4 images count as 1: the standard error is that of 300 lesions.
     right = np.random.default_rng(0).random(300) < 0.8
     y, p = np.full(1200, MEL), np.eye(7)[np.where(np.repeat(right, 4), MEL, 5)]
-    draws = metrics.bootstrap(y, p, np.repeat(np.arange(300), 4), n_resamples=4000, keys=["accuracy"])["accuracy"]
+    draws = metrics.bootstrap(y, p, np.repeat(np.arange(300), 4), n_resamples=4000, keys=["accuracy"])["accuracy"][1:]
     assert draws.std() == pytest.approx(np.sqrt(right.mean() * (1 - right.mean()) / 300), rel=0.05)
 
 
@@ -135,13 +136,14 @@ def test_compare_pairs_the_resamples():
     np.testing.assert_allclose([worse["value"], worse["low"], worse["high"]], [-better["value"], -better["high"], -better["low"]])
 
 
-def test_summary_has_every_headline_score_at_both_levels():
+def test_summary_has_every_headline_score_at_both_levels(monkeypatch):
     y, p, groups = draw(6, 300)
     out = metrics.summary(y, p, groups, n_resamples=200)
     assert set(out) == {prefix + key for prefix in ("", "lesion_") for key in metrics.HEADLINE}
     assert all(part["low"] <= part["value"] <= part["high"] for part in out.values())
     assert out["mel_recall"]["n"] == (y == MEL).sum() and out["lesion_accuracy"]["n"] == len(set(groups))
-    narrow = metrics.summary(y, p, groups, n_resamples=200, level=0.5)
+    monkeypatch.setattr(intervals, "LEVEL", 0.5)
+    narrow = metrics.summary(y, p, groups, n_resamples=200)
     assert all(out[key]["low"] <= narrow[key]["low"] and narrow[key]["high"] <= out[key]["high"] for key in out)
 
 

@@ -161,8 +161,8 @@ def test_killed_at_random_moments_ends_with_the_same_predictions(small_project):
     pd.testing.assert_frame_equal(whole.predictions, run.predictions)
 
 
-def hold(file, ready, release):
-    with train.lock(file, "a run"):
+def hold(home, ready, release):
+    with train.lock(home, "a run"):
         ready.set()
         release.wait(20)
 
@@ -170,14 +170,14 @@ def hold(file, ready, release):
 def test_two_processes_cannot_train_one_run(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready, release = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path / "x.lock", ready, release))
+    other = context.Process(target=hold, args=(tmp_path / "x", ready, release))
     other.start()
     assert ready.wait(60)
-    with pytest.raises(BlockingIOError, match="another process is training"), train.lock(tmp_path / "x.lock", "a run"):
+    with pytest.raises(BlockingIOError, match="another process is training"), train.lock(tmp_path / "x", "a run"):
         pass
     release.set()
     other.join()
-    with train.lock(tmp_path / "x.lock", "a run"):
+    with train.lock(tmp_path / "x", "a run"):
         pass
 
 
