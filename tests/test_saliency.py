@@ -60,9 +60,13 @@ def test_imputation_is_the_librarys(share):
 class Looking(nn.Module):
     """Says melanoma where the top left quarter is bright."""
 
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(8.0))
+
     def forward(self, x):
         light = x[:, :, :12, :12].mean((1, 2, 3))
-        return torch.stack([light * 0] * 4 + [8 * (light - 0.5)] + [light * 0] * 2, 1)
+        return torch.stack([light * 0] * 4 + [self.gain * (light - 0.5)] + [light * 0] * 2, 1)
 
 
 def test_road_knows_what_the_network_looks_at():
