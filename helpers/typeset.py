@@ -14,6 +14,7 @@ WORDS = {"auc": "AUC", "f1": "F1", "dx": "code", "imagenet": "ImageNet", "mel": 
          "road": "ROAD", "ece": "ECE", "brier": "Brier score", "ppv": "PPV", "npv": "NPV", "nnb": "biopsies", "youden": "Youden", "holm": "(Holm)"}
 RAW = {"dx", "field", "setting", "notebook"}  # columns of codes and names, printed letter by letter
 INTERVAL_END = re.compile(r".+_(low|high)")
+AFTER_SCORE = re.compile(r".+_(?=(difference|worst_seed|best_seed)$)")  # the score's own column stands before these
 
 
 def show(key, value):
@@ -135,10 +136,10 @@ def booktabs(table):
 
 
 def column_of(name, rows):
-    """Head and texts of one column; a column with any fraction has no counts."""
+    """Head and texts of one column, whose name decides the unit; a column with any fraction has no counts."""
     raw = [row[name] for row in rows]
     fractions = [cell for cell in raw if isinstance(cell, float)]
-    head = escape(name if name in CLASSES else words(name))
+    head = escape(name if name in CLASSES else words(AFTER_SCORE.sub("", name)))
     if fractions and not is_unitless(name) and not is_mean(name) and max(map(abs, fractions)) <= 1:
         head += r" (\%)"
     texts = []
