@@ -47,7 +47,7 @@ def lots(groups, n, *, n_resamples=RESAMPLES, seed=0):
     ([1, 0, 0], [1.0, 1.0], [2.0, 2.0, 2.0, 2.0, 2.0])
     """
     counts = resample(groups, n_resamples=n_resamples, seed=seed)
-    return index(groups, n)[1], np.vstack([np.ones_like(counts[:1]), counts]).astype(float)
+    return index(groups, n)[1], np.vstack([np.ones(counts.shape[1]), counts])
 
 
 def percentile(draws):
