@@ -190,30 +190,26 @@ def at_specificity(study, *, target, base=BASE):
     -------
     DataFrame
         ``arm, seeds, threshold, sensitivity, sensitivity_low, sensitivity_high, specificity``, means over seeds, and ``difference`` to the
-        baseline over the seeds that both have, with the columns that :func:`differences` has for it (nan for the baseline itself).
+        baseline over the seeds that both have, with the columns that :func:`differences` has for it (nan for the baseline itself). The
+        intervals hold the chance of the threshold, too (:func:`helpers.thresholds.transferred`).
     """
-    arms = study.comparable(base)
-    draws = {arm: {run.config.seed: caught(run, target=target) for run in study.runs[arm]} for arm in arms}
-    rows = []
+    arms, rows = study.comparable(base), []
+    found = {arm: {run.config.seed: caught(run, target=target) for run in study.runs[arm]} for arm in arms}
     for arm in arms:
-        found = study.runs[arm]
-        (_, y, p), (frame, y_test, p_test) = (runs.stack(found, role) for role in ("calibrate", "test"))
-        cut = thresholds.for_specificity(y == MEL, p[..., MEL], target=target)
-        point = thresholds.operating_point(y_test == MEL, p_test[..., MEL], cut, groups=frame["group"])
-        apart = np.array([draws[arm][seed] - draws[base][seed] for seed in draws[arm].keys() & draws[base].keys()])
-        gap, single = (NOTHING, [np.nan]) if arm == base else (contrast(apart.mean(0), n=point["sensitivity"]["n"]), apart[:, 0])
-        rows.append(dict(arm=arm, seeds=len(found), threshold=point["threshold"]) | flat(dict(sensitivity=point["sensitivity"]))
-                    | dict(specificity=point["specificity"]["value"]) | flat(dict(difference=gap))
+        cuts, recall, specificity = (np.array(part) for part in zip(*found[arm].values(), strict=True))
+        apart = np.array([found[arm][seed][1] - found[base][seed][1] for seed in found[arm].keys() & found[base].keys()])
+        gap, single = (NOTHING, [np.nan]) if arm == base else (contrast(apart.mean(0), n=len(apart)), apart[:, 0])
+        rows.append(dict(arm=arm, seeds=len(cuts), threshold=cuts.mean()) | flat(dict(sensitivity=record(recall.mean(0), n=len(cuts))))
+                    | dict(specificity=specificity[:, 0].mean()) | flat(dict(difference=gap))
                     | dict(worst_seed=min(single), best_seed=max(single), p=gap["p"]))
     table = pd.DataFrame(rows)
     return table.assign(p_holm=holm(table["p"]))
 
 
 def caught(run, *, target):
-    """Melanoma recall of a run on test at a specificity chosen on calibrate, (b + 1,) float: as it is, then in resamples of lesions."""
-    (_, y, p), (frame, y_test, p_test) = (run.role(role) for role in ("calibrate", "test"))
-    cut = thresholds.for_specificity(y == MEL, p[:, MEL], target=target)
-    return thresholds.rates(y_test == MEL, p_test[:, MEL], [cut], frame["group"])[0][:, 0]
+    """As :func:`helpers.thresholds.transferred` from calibrate to test."""
+    roles = [(y == MEL, p[:, MEL], frame["group"]) for frame, y, p in (run.role(role) for role in ("calibrate", "test"))]
+    return thresholds.transferred(*roles, target=target)
 
 
 def trained_shares(config, counts):

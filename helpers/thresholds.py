@@ -170,6 +170,44 @@ def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES
     return out
 
 
+def transferred(chosen_on, used_on, *, target, n_resamples=RESAMPLES):
+    """What a threshold of a target specificity on one set brings on another, its own chance included.
+
+    The lesions of both sets are resampled, and the threshold is chosen anew each time; the same groups give the same resamples, so that
+    differences of two runs are paired.
+
+    Parameters
+    ----------
+    chosen_on, used_on : tuple of is_mel, p_mel, groups
+        Of one run.
+    target : float
+        Specificity, a fraction in (0, 1], of :func:`for_specificity`.
+
+    Returns
+    -------
+    threshold : float
+    sensitivity, specificity : (b + 1,) float
+        On the second set; the first is without resampling.
+
+    Examples
+    --------
+    >>> one = [0, 0, 1, 1], [.1, .6, .4, .9], list("abcd")
+    >>> [float(np.ravel(part)[0].round(3)) for part in transferred(one, one, target=0.5)]
+    [0.1, 1.0, 0.5]
+    """
+    fraction(target, "target")
+    (mel, (p,)), (mel_used, (p_used,)) = (check(*one[:2]) for one in (chosen_on, used_on))
+    member, times = lots(chosen_on[2], len(p), n_resamples=n_resamples, seed=1)  # another chance than that of the second set
+    ranked = np.flatnonzero(~mel)[np.argsort(p[~mel], kind="stable")]
+    passed = times[:, member[ranked]].cumsum(1)
+    cuts = np.nextafter(p[ranked][(passed >= target * passed[:, -1:] - 1e-9).argmax(1)], 2)
+    member, times = lots(used_on[2], len(p_used), n_resamples=n_resamples)
+    weight, called = times[:, member], p_used >= cuts[:, None]
+    with np.errstate(invalid="ignore"):
+        sensitivity, alarm = ((weight * called)[:, own].sum(1) / weight[:, own].sum(1) for own in (mel_used, ~mel_used))
+    return float(cuts[0]), sensitivity, 1 - alarm
+
+
 def predictive(sensitivity, alarm, prevalences):
     """Bayes' rule (Altman & Bland 1994, BMJ 309) at several prevalences: dict of arrays like sensitivity and alarm rate."""
     out = {"sensitivity": sensitivity, "specificity": 1 - alarm}

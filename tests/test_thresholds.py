@@ -8,7 +8,7 @@ from scipy.optimize import check_grad
 from scipy.special import softmax
 from sklearn.metrics import auc, brier_score_loss, roc_auc_score, roc_curve
 
-from helpers import calibration, thresholds
+from helpers import calibration, intervals, thresholds
 from helpers.lesions import CLASSES, MEL
 
 
@@ -89,6 +89,19 @@ def test_several_seeds_have_their_own_thresholds():
     both = thresholds.operating_point(is_mel, np.stack([p, q]), cuts, groups=np.arange(200))
     assert both["sensitivity"] == thresholds.operating_point(is_mel, p, cuts[0], groups=np.arange(200))["sensitivity"]
     assert both["threshold"] == pytest.approx(cuts.mean())
+
+
+def test_a_transferred_threshold_is_chosen_anew_in_every_resample():
+    (mel, p), (mel_used, p_used) = draw(1), draw(2)
+    groups, groups_used = np.arange(200) // 2, np.arange(200) // 3
+    cut, sensitivity, specificity = thresholds.transferred((mel, p, groups), (mel_used, p_used, groups_used), target=0.8, n_resamples=40)
+    assert cut == thresholds.for_specificity(mel, p, target=0.8)
+    times, times_used = (intervals.lots(g, 200, n_resamples=40, seed=seed) for g, seed in ((groups, 1), (groups_used, 0)))
+    for b in range(41):
+        rows, rows_used = (np.repeat(np.arange(200), counts[b, member].astype(int)) for member, counts in (times, times_used))
+        again = thresholds.for_specificity(mel[rows], p[rows], target=0.8)
+        called, is_mel = p_used[rows_used] >= again, mel_used[rows_used]
+        assert [sensitivity[b], specificity[b]] == pytest.approx([called[is_mel].mean(), 1 - called[~is_mel].mean()]), b
 
 
 def test_net_benefit_against_its_definition():
