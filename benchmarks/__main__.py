@@ -7,7 +7,7 @@ import os
 import platform
 
 from benchmarks import bootstrap, coverage, generator, gradcam, quick, training
-from helpers import paths, results, runs
+from helpers import paths, results
 
 PARTS = {"bootstrap": bootstrap.measure, "training": training.measure, "generator": generator.measure, "gradcam": gradcam.measure,
          "quick": quick.measure, "coverage": coverage.measure}
@@ -24,7 +24,7 @@ def main():
         for row in PARTS[part]():
             kept[row["name"]] = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} | about
             print("{name:20} {value:10.2f} {unit:8} reference {reference} ratio {ratio}".format(**kept[row["name"]]), flush=True)
-        runs.write_atomic(file, (json.dumps(list(kept.values()), indent=1) + "\n").encode())
+        paths.write(file, json.dumps(list(kept.values()), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from helpers import data, generated, generators, pictures, runs, splits
+from helpers import data, generated, generators, paths, pictures, runs, splits
 from helpers.cache import locked
 from helpers.commands import plainly
 from helpers.latent import BATCH, densities, encode, texture
@@ -165,7 +165,7 @@ def save(config, wanted, learner, home):
     content = io.BytesIO()
     found = dict(centre=centre, spread=spread, spectrum=spectrum, colour=colour, history=history)
     torch.save(dict(key=wanted, network=network.state_dict()) | found, content)
-    runs.write_atomic(home / FILE, content.getvalue())
+    paths.write(home / FILE, content.getvalue())
 
 
 @torch.inference_mode()

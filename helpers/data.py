@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import inspect
-import os
 import sys
 from pathlib import Path
 
@@ -219,10 +218,7 @@ def content(name, frame, where):
                 digest.update(hashlib.sha256(read(spot)).digest())
             except pictures.UNREADABLE:
                 digest.update(b"unreadable")  # decoding names it, with all others
-    note.parent.mkdir(parents=True, exist_ok=True)
-    temporary = note.with_suffix(f".{os.getpid()}")
-    temporary.write_text(digest.hexdigest())
-    os.replace(temporary, note)
+    paths.write(note, digest.hexdigest())
     return digest.hexdigest()
 
 

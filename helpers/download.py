@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pooch
 import requests
+from pooch.hashes import hash_matches
 
+from helpers import paths
 from helpers.progress import tqdm
 
 BASE = "https://dataverse.harvard.edu"
@@ -118,7 +120,7 @@ def fetch_one(folder, entry):
     name, record = entry["name"], recorded(folder)
     known = record.get(name) or (f"md5:{entry['md5']}" if entry["md5"] else None)
     file = folder / name
-    if file.exists() and known and not same(file, known):
+    if file.exists() and known and not hash_matches(file, known):
         raise ValueError(f"{name} is not the file with the known checksum {known}: move it away and run make data again")
     get = partial(resume, part=part_of(folder, entry), size=entry["size"])
     try:
@@ -126,16 +128,8 @@ def fetch_one(folder, entry):
     except ValueError:
         raise ValueError(f"{name} arrived with another checksum than {known} and was thrown away: run make data again") from None
     record[name] = f"sha256:{pooch.file_hash(str(file))}"
-    temporary = folder / f"{REGISTRY}.{os.getpid()}"
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(temporary, folder / REGISTRY)
+    paths.write(folder / REGISTRY, json.dumps(record, indent=1) + "\n")
     return file
-
-
-def same(file, known):
-    """Whether a file has a checksum of the form ``algorithm:hex``."""
-    algorithm, digest = known.split(":")
-    return pooch.file_hash(str(file), alg=algorithm) == digest.lower()
 
 
 def recorded(folder):
@@ -152,7 +146,7 @@ def verify(folder):
     folder = Path(folder)
     record = recorded(folder)
     present = {name: known for name, known in record.items() if (folder / name).exists()}
-    changed = [name for name, known in present.items() if not same(folder / name, known)]
+    changed = [name for name, known in present.items() if not hash_matches(folder / name, known)]
     if changed:
         raise ValueError(f"{', '.join(changed)} changed since the download: delete and run make data again")
     return list(present)

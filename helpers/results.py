@@ -190,10 +190,7 @@ class Book:
         """Write the record as JSON, whole or not at all, and say where."""
         file = paths.RESULTS / self.preset / f"{self.notebook}.json" if self.publishing else paths.LOCAL / f"{self.notebook}.json"
         record = dict(provenance=self.provenance(), figures=self.figures, values=self.values, tables=self.tables)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-        os.replace(temporary, file)
+        paths.write(file, json.dumps(record, indent=1, allow_nan=False) + "\n")
         counts = f"{len(self.values)} values, {len(self.tables)} tables and {len(self.figures)} published figure files"
         print(f"{counts} -> {paths.relative(file)}")
 

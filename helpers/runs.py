@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -80,23 +79,15 @@ def differing(saved, wanted):
     return [part for part in wanted if not same_key({part: saved.get(part)}, {part: wanted[part]})]
 
 
-def write_atomic(file, content):
-    """Write bytes under a temporary name and rename, so that no reader ever sees half a file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, file)
-
-
 def save(file, *, config, key, predictions, history, device, started_from):
     """Write predictions (5 decimals) and their sidecar; the sidecar comes last and makes the run count as finished."""
     table = predictions[list(COLUMNS)].copy()
     table[list(PROBABILITIES)] = table[list(PROBABILITIES)].astype(float).round(5)
     text = table.to_csv(index=False, float_format="%.5f", lineterminator="\n").encode()
-    write_atomic(file, gzip.compress(text, mtime=0))
+    paths.write(file, gzip.compress(text, mtime=0))
     sidecar = dict(config=asdict(config), key=key, device=device, weights=started_from, predictions_sha256=hashlib.sha256(text).hexdigest(),
                    history=json.loads(history.to_json(orient="records", double_precision=6)))
-    write_atomic(sidecar_file(file), (json.dumps(sidecar, indent=1) + "\n").encode())
+    paths.write(sidecar_file(file), json.dumps(sidecar, indent=1) + "\n")
 
 
 def sidecar_file(file):
@@ -150,7 +141,7 @@ def set_aside(home, wanted):
         old = next(p for p in (home.with_name(f"{home.name}.old{i}") for i in range(1000)) if not p.exists())
         print(f"{paths.relative(home)} holds a run with another {' and '.join(differing(saved, wanted))}: kept as {old.name}, training anew.")
         shutil.move(home, old)
-    write_atomic(mark, json.dumps(wanted).encode())
+    paths.write(mark, json.dumps(wanted))
 
 
 def finished(config, *, published=False):
@@ -177,7 +168,7 @@ def publish(run):
     target = published_file(run.config)
     for source, copy in ((run.file, target), (sidecar_file(run.file), sidecar_file(target))):
         if source != copy:
-            write_atomic(copy, source.read_bytes())
+            paths.write(copy, source.read_bytes())
     return target
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import sys
 
 import numpy as np
@@ -214,12 +213,9 @@ def write(source, split, metadata, *, seed=SEED):
         images_per_part={dx: row.tolist() for dx, row in pd.crosstab(frame["dx"], frame["part"]).iterrows()},
         mixed_groups={group: dict(diagnoses=sorted(dx), dealt_as=stratum[group]) for group, dx in mixed.items()},
     )
-    table.parent.mkdir(parents=True, exist_ok=True)
     # A kill between the two leaves a pair that read() refuses.
-    for file, content in ((table, text), (about, json.dumps(facts, indent=1) + "\n")):
-        temporary = file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(content)
-        os.replace(temporary, file)
+    paths.write(table, text)
+    paths.write(about, json.dumps(facts, indent=1) + "\n")
 
 
 def naive_leak(frame, *, seed=0, share=0.2):
