@@ -14,8 +14,8 @@ INK = "#30475e"
 
 
 def style():
-    """House style: vector-friendly fonts, light grid, sizes for the report's text width."""
-    sns.set_theme(context="paper", style="whitegrid", font="DejaVu Sans", rc={
+    """House style: the report's kind of letters (Times), embedded as such, light grid, sizes for its text width."""
+    sns.set_theme(context="paper", style="whitegrid", font="STIXGeneral", font_scale=1.1, rc={"mathtext.fontset": "stix",
         "figure.dpi": 110, "savefig.bbox": "tight", "pdf.fonttype": 42, "axes.titlesize": "medium", "axes.edgecolor": "0.4",
         "figure.constrained_layout.use": True, "legend.frameon": False, "image.cmap": "cividis"})
 
