@@ -194,12 +194,13 @@ def at_specificity(study, *, target, base=BASE):
         intervals hold the chance of the threshold, too (:func:`helpers.thresholds.transferred`).
     """
     arms, rows = study.comparable(base), []
+    melanomas = int((study.runs[base][0].role("test")[1] == MEL).sum())
     found = {arm: {run.config.seed: caught(run, target=target) for run in study.runs[arm]} for arm in arms}
     for arm in arms:
         cuts, recall, specificity = (np.array(part) for part in zip(*found[arm].values(), strict=True))
         apart = np.array([found[arm][seed][1] - found[base][seed][1] for seed in found[arm].keys() & found[base].keys()])
-        gap, single = (NOTHING, [np.nan]) if arm == base else (contrast(apart.mean(0), n=len(apart)), apart[:, 0])
-        rows.append(dict(arm=arm, seeds=len(cuts), threshold=cuts.mean()) | flat(dict(sensitivity=record(recall.mean(0), n=len(cuts))))
+        gap, single = (NOTHING, [np.nan]) if arm == base else (contrast(apart.mean(0), n=melanomas), apart[:, 0])
+        rows.append(dict(arm=arm, seeds=len(cuts), threshold=cuts.mean()) | flat(dict(sensitivity=record(recall.mean(0), n=melanomas)))
                     | dict(specificity=specificity[:, 0].mean()) | flat(dict(difference=gap))
                     | dict(worst_seed=min(single), best_seed=max(single), p=gap["p"]))
     table = pd.DataFrame(rows)
