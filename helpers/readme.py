@@ -22,8 +22,8 @@ FINDINGS = {
     "04_imbalance_ablations": "{arms} arms, {runs} runs; seeds of one arm differ by up to {seed_spread.macro_f1} in macro-F1. Highest macro-F1: "
     "{macro_f1.macro_f1:best}. Most melanomas found at a specificity of 90 % chosen on *calibrate*, in %: {equal_specificity.sensitivity:best}; "
     "arms that find more than the baseline by more than noise: {beats_at_specificity}; fewer: {loses_at_specificity}. Scores (of two for each arm, "
-    "the baseline as trained among them) that differ by more than noise from the plain network moved to equal class shares: {beats_corrected} better, "
-    "{loses_corrected} worse.",
+    "the baseline as trained among them) that differ by more than noise from the plain network moved to equal class shares: {beats_corrected} "
+    "better, {loses_corrected} worse.",
     "06_threshold_analysis": "A melanoma sensitivity of 90 % promised on *calibrate* came out as {at_90.sensitivity} % on test, at a "
     "specificity of {at_90.specificity} %.",
     "07_gradcam": "The hottest point of Grad-CAM lies on the lesion in {gradcam.pointing} % of the images, that of a centred blob in "
