@@ -154,6 +154,19 @@ def differences(study, *, keys, role="test", equal_shares=None, base=BASE):
     return table.assign(p_holm=table.groupby("score")["p"].transform(holm))
 
 
+def duels(study, *, keys, role="test"):
+    """Generated images against as many repeated real ones, where a study has both: rows of :func:`differences` with the ``control``."""
+    rows = []
+    for arm in study.runs:
+        control = arm.replace("cvae", "oversample")
+        if control != arm and control in study.runs:
+            pair = Study({name: study.runs[name] for name in (arm, control)})
+            table = differences(pair, keys=keys, role=role, base=control).query("arm == @arm")
+            table.insert(2, "control", control)
+            rows.append(table.drop(columns=["p", "p_holm", "mean", "mean_low", "mean_high"]).assign(n=len(pair.paired(arm, role, base=control)[1])))
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+
+
 def clear(table, *, alpha=0.05):
     """Rows of :func:`differences` or :func:`at_specificity` that differ after Holm's correction, in whichever direction."""
     return table[table["p_holm"] < alpha]

@@ -57,6 +57,14 @@ def test_differences_agree_with_plain_scores_and_holm(found):
     assert np.isnan(table.loc[("baseline", "accuracy"), "difference"])
 
 
+def test_generated_images_are_set_against_as_many_repeated_ones():
+    arms = {arm: [fake(arm, 0), fake(arm, 1, skill=skill)] for arm, skill in (("baseline", 1), ("cvae400", 3), ("oversample400", 1), ("cvae100", 2))}
+    table = study.duels(study.Study(arms), keys=("accuracy", "macro_f1"))
+    assert table[["arm", "control", "score"]].to_numpy().tolist() == [["cvae400", "oversample400", key] for key in ("accuracy", "macro_f1")]
+    own, other = (np.mean([metrics.scores(*run.role("test")[1:])["accuracy"] for run in arms[arm]]) for arm in ("cvae400", "oversample400"))
+    assert table["difference"][0] == pytest.approx(own - other) and table["n"][0] == SIZES.sum()
+
+
 def test_the_worst_and_the_best_seed_are_told(found):
     counts = [10, 20, 30, 10, 20, 100, 5]
     row = study.differences(found, keys=("accuracy",), equal_shares=counts).set_index("arm").loc["baseline"]
