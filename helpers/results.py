@@ -104,7 +104,7 @@ class Book:
     def __init__(self, notebook, preset, config, seeds, *, publishing):
         self.notebook, self.preset, self.config, self.seeds, self.publishing = notebook, preset, config, seeds, publishing
         self.split_sha256 = sha256(f"data/splits/{config.source}.csv") or "none"
-        self.values, self.tables, self.figures, self.runs = {}, {}, {}, []
+        self.values, self.tables, self.figures, self.runs, self.old = {}, {}, {}, [], {}
 
     def record(self, values, prefix=""):
         """Add values as they are; only the report rounds.
@@ -144,20 +144,30 @@ class Book:
         self.tables[name] = {"source": source or self.config.source, "columns": list(frame.columns), "rows": rows}
 
     def kept(self, name):
-        """A table of the published record of this notebook and preset, for what cannot be computed here; empty where there is none."""
-        try:
-            table = read(self.preset, self.notebook)["tables"][name]
-        except (FileNotFoundError, KeyError):
+        """A table of the published record, for what cannot be computed here; empty where there is none, or where it is of another split."""
+        record = self.published()
+        if name not in record["tables"]:
             return pd.DataFrame()
-        return pd.DataFrame(table["rows"], columns=table["columns"])
+        self.old[name] = origin(record, name)
+        return pd.DataFrame(record["tables"][name]["rows"], columns=record["tables"][name]["columns"])
 
     def keep(self, *prefixes):
-        """Record published values again, those with these prefixes, for what cannot be computed here."""
+        """Record published values again, those with these prefixes, for what cannot be computed here; none of another split."""
+        record = self.published()
+        again = {key: value for key, value in record["values"].items() if key.split(".")[0] in prefixes}
+        self.values |= again
+        self.old |= {name: origin(record, name) for name in {key.split(".")[0] for key in again}}
+
+    def published(self):
+        """The published record of this notebook and preset; an empty one where there is none, or where it is of another split."""
         try:
-            values = read(self.preset, self.notebook)["values"]
+            record = read(self.preset, self.notebook)
         except FileNotFoundError:
-            return
-        self.values |= {key: value for key, value in values.items() if key.split(".")[0] in prefixes}
+            return dict(values={}, tables={})
+        if record["provenance"]["split_sha256"] == self.split_sha256:
+            return record
+        print(f"The published results of {self.notebook} are of another split: nothing of them is kept.")
+        return dict(values={}, tables={})
 
     def used(self, runs):
         """Remember the runs (:class:`helpers.runs.Run`) that the numbers were computed from."""
@@ -195,14 +205,27 @@ class Book:
         print(f"{counts} -> {paths.relative(file)}")
 
     def provenance(self):
-        """Where the numbers come from."""
+        """Where the numbers come from; ``kept`` tells commit and date of the tables and values (by prefix) that were not computed anew."""
         return dict(
             preset=self.preset, source=self.config.source, split_sha256=self.split_sha256,
             predictions_sha256={paths.relative(run.file): sha256(run.file) for run in self.runs},
             weights_sha256=sorted({str(run.key["weights"]) for run in self.runs}), commit=commit(),
             device=sorted({run.device for run in self.runs}), seeds=list(self.seeds),
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), kept=dict(sorted(self.old.items())),
         )
+
+
+def origin(record, name):
+    """Commit and date of a table, or of the values with a prefix, in a record that may itself have kept them.
+
+    Examples
+    --------
+    >>> about = dict(commit="b", created="today", kept=dict(quality=dict(commit="a", created="yesterday")))
+    >>> origin(dict(provenance=about), "quality"), origin(dict(provenance=about), "sweep")
+    ({'commit': 'a', 'created': 'yesterday'}, {'commit': 'b', 'created': 'today'})
+    """
+    about = record["provenance"]
+    return about.get("kept", {}).get(name) or {part: about[part] for part in ("commit", "created")}
 
 
 def plain(value, key):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from helpers import paths, presets, results
 
 INTERVAL = dict(value=0.8, low=0.7, high=0.9, n=12)
-ABOUT = ["preset", "source", "split_sha256", "predictions_sha256", "weights_sha256", "commit", "device", "seeds", "created"]
+ABOUT = ["preset", "source", "split_sha256", "predictions_sha256", "weights_sha256", "commit", "device", "seeds", "created", "kept"]
 
 
 @pytest.fixture
@@ -72,6 +72,36 @@ def test_exploring_never_touches_published_results(project, monkeypatch, change)
     assert (project / "report/results/quick/01_eda.json").read_bytes() == before
     assert json.loads((project / "report/local/01_eda.json").read_text())["values"] == {"images": 2}
     assert (project / "figures/local/01_eda_classes.pdf").is_file() and not (project / "figures/quick").exists()
+
+
+def test_what_is_kept_says_when_it_was_measured_and_never_crosses_splits(project, capsys):
+    first = results.open("05_cvae_augmentation", preset="quick")
+    assert first.kept("quality").empty and first.provenance()["kept"] == {}
+    first.table("quality", pd.DataFrame({"set": ["generated"], "kid": [1.5]}))
+    first.record({"ssim.generated": 0.7, "elsewhere.kid": 2.0})
+    first.save()
+    file = project / "report/results/quick/05_cvae_augmentation.json"
+    measured = {part: results.read("quick", "05_cvae_augmentation")["provenance"][part] for part in ("commit", "created")}
+    for generation in range(2):  # the second keeps what the first had kept
+        record = json.loads(file.read_text())
+        record["provenance"] |= dict(commit=f"later{generation}", created=f"later{generation}") if generation else {}
+        file.write_text(json.dumps(record))
+        book = results.open("05_cvae_augmentation", preset="quick")
+        book.table("quality", book.kept("quality"))
+        book.keep("ssim", "absent")
+        assert book.kept("absent").empty and book.values == {"ssim.generated": 0.7}
+        book.save()
+        assert results.read("quick", "05_cvae_augmentation")["provenance"]["kept"] == {"quality": measured, "ssim": measured}
+    record = json.loads(file.read_text())
+    del record["provenance"]["kept"]  # as older records are
+    file.write_text(json.dumps(record))
+    again = results.open("05_cvae_augmentation", preset="quick")
+    assert len(again.kept("quality")) == 1 and again.provenance()["kept"]["quality"]["commit"] == record["provenance"]["commit"]
+    (project / "data/splits/phantom.csv").write_text("image_id,group,part\na,a,1\n")
+    other = results.open("05_cvae_augmentation", preset="quick")
+    other.keep("ssim")
+    assert other.kept("quality").empty and other.values == {} and other.provenance()["kept"] == {}
+    assert "of another split: nothing of them is kept" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("preset, lesions, folder", [
