@@ -2,7 +2,7 @@
 import os
 from pathlib import Path
 
-from helpers import generators, presets, runs
+from helpers import presets, runs
 
 PRESET = config.get("preset", "quick")
 SOURCE = presets.PRESETS[PRESET].source
@@ -30,10 +30,9 @@ def runs_for(notebook):
 
 
 def decides(w):
-    """What a run is made of. Of generated images the recipe: the pictures need not be there yet."""
+    """What a run is made of. Of the pictures of our generator its recipe: they need not be there yet."""
     c = presets.configure(PRESET, w.arm, seed=int(w.seed), fold=int(w.fold))
-    painter = generators.generator(PRESET, c.generated, fold=c.fold) if c.generated in generators.GENERATORS else None
-    return runs.key(c) | ({"generated": str(painter)} if painter else {})
+    return runs.key(c) | ({"generated": None} if c.painter else {})
 
 
 wildcard_constraints:

@@ -19,7 +19,6 @@ CONTROL = "mirror"  # a change that should not matter
 HIDDEN = ("lesion_occluded", "background_only", "lesion_only")
 CHANGES = (CONTROL, *ARTEFACTS, *HIDDEN)
 FLAG = float(np.log(2))  # an artefact that doubles the odds of melanoma counts as a shortcut
-FEW = 30  # lesions below which a subgroup says next to nothing
 BATCH = 64
 
 
@@ -190,7 +189,7 @@ def subgroups(frame, y, p, heat, *, keys=("balanced_accuracy", "mel_auc")):
     -------
     DataFrame
         ``attribute, value, images, lesions, melanomas``, the scores and ``energy_in_mask`` with intervals, and ``note``: "few lesions"
-        below ``FEW``, whose values say next to nothing.
+        below ``intervals.FEW``, whose values say next to nothing.
     """
     rows, p = [], np.asarray(p)
     for attribute in [column for column in frame.columns if column != "group"]:
@@ -203,7 +202,7 @@ def subgroups(frame, y, p, heat, *, keys=("balanced_accuracy", "mel_auc")):
             found = {key: intervals.record(draws, n=len(own)) for key, draws in metrics.bootstrap(y[own], p[..., own, :], groups, keys=keys).items()}
             found["energy_in_mask"] = intervals.summary(pd.DataFrame(dict(a=np.asarray(heat)[own])), groups)["a"]
             row |= intervals.flat({key: found[key] for key in (*keys, "energy_in_mask")})
-            rows.append(row | dict(note="few lesions" if lesions < FEW else ""))
+            rows.append(row | dict(note="few lesions" if lesions < intervals.FEW else ""))
     return pd.DataFrame(rows)
 
 

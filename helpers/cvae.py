@@ -17,10 +17,8 @@ from helpers.commands import plainly
 from helpers.latent import BATCH, densities, encode, texture
 from helpers.learner import QUICK_THREADS, make_trainer
 from helpers.lesions import CLASSES
-from helpers.vae import Vae, VaeLearner, pixel_error
+from helpers.vae import Vae, VaeLearner, bytes_of
 
-# Raise by hand when the mathematics of the generator changes: finished generators then count as stale.
-RECIPE = 2
 FILE = "generator.pt"
 
 
@@ -42,6 +40,8 @@ class Generator:
         Mixes three independent noises into that of red, green and blue.
     history : DataFrame
         One row per epoch: ``reconstruction`` and ``kl`` in nats per image, ``pixel_error`` (0-255).
+    growth : (epochs, 7, s, round(4/3 s), 3) uint8 array
+        What the network in training drew of every class after each epoch, from the same latent numbers.
     """
 
     config: generators.GeneratorConfig
@@ -52,6 +52,7 @@ class Generator:
     spectrum: torch.Tensor
     colour: torch.Tensor
     history: pd.DataFrame
+    growth: np.ndarray
 
     @property
     def label(self):
@@ -62,7 +63,7 @@ class Generator:
 
 def key(config):
     """What decides a generator: settings, recipe, and the content of split and data (None where absent)."""
-    return dict(settings=config.settings(), recipe=RECIPE, split=splits.sha256(config.source), data=runs.content(config.source))
+    return dict(settings=config.settings(), recipe=generators.RECIPE, split=splits.sha256(config.source), data=runs.content(config.source))
 
 
 def load(config):
@@ -76,7 +77,8 @@ def load(config):
     network = build(config)
     network.load_state_dict(saved["network"])
     tensors = [saved[name] for name in ("centre", "spread", "spectrum", "colour")]
-    return Generator(config, saved["key"], network.eval(), *tensors, pd.DataFrame(saved["history"]))
+    growth = [frames(drawn) for drawn in saved.get("growth", ())]
+    return Generator(config, saved["key"], network.eval(), *tensors, pd.DataFrame(saved["history"]), np.array(growth))
 
 
 def build(config):
@@ -161,9 +163,8 @@ def save(config, wanted, learner, home):
     latent = encode(network, images, target)
     centre, spread = densities(latent, target.numpy())
     spectrum, colour = texture(network, images, target, latent[0])
-    history = [row | dict(pixel_error=pixel_error(row["reconstruction"], config.image_size)) for row in learner.history]
     content = io.BytesIO()
-    found = dict(centre=centre, spread=spread, spectrum=spectrum, colour=colour, history=history)
+    found = dict(centre=centre, spread=spread, spectrum=spectrum, colour=colour, history=learner.history, growth=learner.growth)
     torch.save(dict(key=wanted, network=network.state_dict()) | found, content)
     paths.write(home / FILE, content.getvalue())
 
@@ -204,16 +205,25 @@ def decode(generator, z, classes, *, grain=None):
             white = torch.fft.rfft2(torch.randn(len(x), 3, size, size, generator=grain), norm="ortho") * generator.spectrum[classes[i : i + BATCH]]
             fine = torch.einsum("ij,bjhw->bihw", generator.colour, torch.fft.irfft2(white, s=(size, size), norm="ortho"))
             x = x + generator.config.texture * fine
-        x = ((x + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
-        out += [cv2.resize(one, pictures.shape_of(len(one))[::-1], interpolation=cv2.INTER_LINEAR) for one in x]
-    return np.stack(out)
+        out.append(frames(bytes_of(x)))
+    return np.concatenate(out)
+
+
+def frames(squares):
+    """(n, 3, s, s) uint8 tensor as 4:3 frames, (n, s, round(4/3 s), 3) uint8 array."""
+    shape = pictures.shape_of(squares.shape[-1])[::-1]
+    return np.stack([cv2.resize(one, shape, interpolation=cv2.INTER_LINEAR) for one in squares.permute(0, 2, 3, 1).numpy()])
 
 
 @torch.inference_mode()
-def reconstruct(generator, images, dx):
-    """Real frames, encoded and decoded: (n, s, round(4/3 s), 3) uint8, for (n, h, w, 3) uint8 images of classes ``dx``."""
+def reconstruct(generator, images, dx, *, seed=None):
+    """Real frames, encoded and decoded: (n, s, round(4/3 s), 3) uint8, for (n, h, w, 3) uint8 images of classes ``dx``.
+
+    With a seed, fine noise is added as to samples, so that they are as smooth.
+    """
     small, classes = squeeze(images, range(len(images)), generator.config.image_size), torch.tensor([CLASSES.index(code) for code in dx])
-    return decode(generator, encode(generator.network, small, classes)[0], classes)
+    grain = torch.Generator().manual_seed(seed) if seed is not None and generator.config.texture else None
+    return decode(generator, encode(generator.network, small, classes)[0], classes, grain=grain)
 
 
 @torch.inference_mode()
@@ -238,9 +248,9 @@ def provide(config):
         The manifest. Missing pictures of our own generator are drawn, after training it where needed.
     """
     if not isinstance(config, generators.GeneratorConfig):
-        if config.generated not in generators.GENERATORS:
-            return generated.manifest(config.collection)
-        config = generators.generator(config.preset, config.generated, fold=config.fold)
+        if not config.painter:
+            return foreign(config.collection)
+        config = config.painter
     place = generated.folder(config.collection)
     place.parent.mkdir(parents=True, exist_ok=True)
     with locked(place):  # runs side by side want the same pictures: one makes them, the others wait
@@ -251,6 +261,14 @@ def provide(config):
                 return frame
         dx = np.repeat(CLASSES, config.per_class)
         return generated.write(config.collection, sample(generator, dx, seed=config.seed), dx, label_source="condition", generator=generator.label)
+
+
+def foreign(name):
+    """Manifest of an imported collection; ValueError for pictures of our own generators, which have seen the test images of other folds."""
+    frame = generated.manifest(name)
+    if frame["generator"].str.startswith("cvae:").any():
+        raise ValueError(f"{name} was drawn by a generator of this project: name that (generated=\"cvae\"), so that the one of this fold is used")
+    return frame
 
 
 @plainly()

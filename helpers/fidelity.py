@@ -1,12 +1,13 @@
 """Distances between two sets of features, each with its interval.
 
-Features are (n, d) float arrays of the baseline's last layer before the classes, standardised by the reference set. They are ours: none
+Features are (n, d) float arrays of the baseline's last layer before the classes, centred and scaled by the reference set. They are ours: none
 of these values may be compared with published ones, which use another network. Intervals are delete-a-block jackknife
 intervals in which the images of one lesion stay together.
 """
 
 import numpy as np
 import torch
+from scipy import stats
 from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -18,12 +19,19 @@ from helpers import intervals, metrics
 BLOCKS = 20
 NEIGHBOURS = 5
 COMPONENTS = 32
-ERRORS = 1.96  # standard errors on each side: 95 %
 
 
 def standardised(features, reference="reference"):
-    """Features of all sets, minus the mean and divided by the deviation of the reference; (n, d) float64 by name."""
-    mean, deviation = features[reference].mean(0), features[reference].std(0) + 1e-6
+    """Features of all sets minus the mean of the reference, by its deviation over all features; (n, d) float64 by name.
+
+    One deviation for all: a feature that is silent in the reference must not weigh more than the others.
+
+    Examples
+    --------
+    >>> standardised({"reference": np.array([[0.0, 5.0], [4.0, 5.0]])})["reference"].round(3).tolist()
+    [[-1.414, 0.0], [1.414, 0.0]]
+    """
+    mean, deviation = features[reference].mean(0), np.sqrt(features[reference].var(0).mean())
     return {name: (np.asarray(x, dtype=float) - mean) / deviation for name, x in features.items()}
 
 
@@ -59,16 +67,17 @@ def jackknife(statistic, groups, *, blocks=BLOCKS, within=(-np.inf, np.inf), see
     """
     rng = np.random.default_rng(seed)
     every = [np.arange(len(one)) for one in groups]
-    value, variance = float(statistic(*every)), 0.0
+    value, variance, fewest = float(statistic(*every)), 0.0, blocks
     for side, own in enumerate(groups):
         names, member = np.unique(own, return_inverse=True)
         count = min(blocks, len(names))
         if count < 2:
             continue
+        fewest = min(fewest, count)
         block = (rng.permutation(len(names)) % count)[member]
         left = [statistic(*[rows[block != b] if i == side else rows for i, rows in enumerate(every)]) for b in range(count)]
         variance += (count - 1) / count * np.square(left - np.mean(left)).sum()
-    half = ERRORS * np.sqrt(variance)
+    half = stats.t.ppf((1 + intervals.LEVEL) / 2, fewest - 1) * np.sqrt(variance)
     low, high = np.clip([value - half, value + half], *within)
     return dict(value=value, low=float(low), high=float(high), n=len(groups[-1]))
 
@@ -81,7 +90,7 @@ def kid(x, y, x_groups=None, y_groups=None):
     x, y : (n, d), (m, d) float arrays
         At least 2 rows each.
     x_groups, y_groups : (n,), (m,) arrays, optional
-        What stays together; every row alone where left out.
+        What stays together, and is not compared with itself; every row alone where left out.
 
     Returns
     -------
@@ -100,11 +109,13 @@ def kid(x, y, x_groups=None, y_groups=None):
     (True, True)
     """
     xx, yy, xy = (kernel(*pair) for pair in ((x, x), (y, y), (x, y)))
+    groups = alone(x, x_groups), alone(y, y_groups)
+    x_apart, y_apart = (own[:, None] != own[None] for own in groups)
 
     def distance(i, j):
-        return inner(xx, i) + inner(yy, j) - 2 * xy[np.ix_(i, j)].mean()
+        return inner(xx, x_apart, i) + inner(yy, y_apart, j) - 2 * xy[np.ix_(i, j)].mean()
 
-    return jackknife(distance, [alone(x, x_groups), alone(y, y_groups)])
+    return jackknife(distance, groups)
 
 
 def kernel(x, y):
@@ -112,15 +123,15 @@ def kernel(x, y):
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def inner(matrix, rows):
-    """Mean of a square matrix over pairs of different rows."""
-    part, n = matrix[np.ix_(rows, rows)], len(rows)
-    return (part.sum() - np.trace(part)) / (n * (n - 1))
+def inner(matrix, apart, rows):
+    """Mean of a square matrix over the pairs of some rows that do not belong together."""
+    pairs = np.ix_(rows, rows)
+    return matrix[pairs][apart[pairs]].mean()
 
 
 def alone(x, groups):
-    """Groups, or every row a group of its own."""
-    return np.arange(len(x)) if groups is None else np.asarray(groups)
+    """Groups as whole numbers, or every row a group of its own."""
+    return np.arange(len(x)) if groups is None else np.unique(groups, return_inverse=True)[1]
 
 
 def frechet(x, y):
@@ -180,16 +191,17 @@ def prdc_of(own, other, between, *, k):
                 density=float(inside.sum(0).mean() / k), coverage=float((between.min(1) <= radius).mean()))
 
 
-def discriminator(real, fake, real_groups=None, *, folds=5):
+def discriminator(real, fake, real_groups=None, fake_groups=None, *, folds=5):
     """Area under the curve of a logistic regression that tells real from generated, cross-validated; 0.5 where it cannot.
 
     Returns
     -------
     dict
-        ``value, low, high, n``; the interval resamples lesions and generated images.
+        ``value, low, high, n``; the interval resamples groups of either set.
     """
     x, y = np.concatenate([real, fake]), np.repeat([False, True], [len(real), len(fake)])
-    groups = np.concatenate([[f"real {g}" for g in alone(real, real_groups)], [f"fake {i}" for i in range(len(fake))]])
+    groups = np.concatenate([[f"{side} {g}" for g in alone(own, names)] for side, own, names in
+                             (("real", real, real_groups), ("fake", fake, fake_groups))])
     rule = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
     score = cross_val_predict(rule, x, y, groups=groups, cv=GroupKFold(folds, shuffle=True, random_state=0), method="decision_function")
     member, times = intervals.lots(groups, len(y), n_resamples=500)

@@ -2,6 +2,10 @@
 
 from dataclasses import asdict, dataclass, fields, replace
 
+# Raise by hand when the mathematics of the generator changes: finished generators, and the runs that used them, then count as stale.
+RECIPE = 2
+DRAWING = ("temperature", "texture", "per_class")  # fields that change pictures, but not the training
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -70,7 +74,11 @@ class GeneratorConfig:
 
     def settings(self):
         """Fields that decide the training and differ from their defaults."""
-        return changed(self, without=("preset", "arm", "temperature", "texture", "per_class"))
+        return changed(self, without=("preset", "arm", *DRAWING))
+
+    def recipe(self):
+        """What decides its pictures, besides the data and the split: known also where the pictures are not."""
+        return self.settings() | {name: getattr(self, name) for name in DRAWING} | {"recipe": RECIPE}
 
 
 def changed(config, *, without):

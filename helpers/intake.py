@@ -91,11 +91,11 @@ def classes_of(place, files, labels=None):
     out = []
     for file in files:
         words = [said.get(file)] if tables else [file.parent.name, re.sub(r"\d+", "", file.stem), *re.split(r"[^A-Za-z]+", file.stem)]
-        codes = [code for code in map(code_of, words) if code]
-        if not codes:
-            raise ValueError(f"no class for {file.relative_to(place).as_posix()}: give one of {', '.join(CLASSES)} in a CSV, "
-                             "or as sub-folder, or in the file name")
-        out.append(codes[0])
+        codes = sorted({code for code in map(code_of, words) if code})
+        if len(codes) != 1:
+            raise ValueError(f"{' and '.join(codes) or 'no class'} for {file.relative_to(place).as_posix()}: give one of {', '.join(CLASSES)} "
+                             "in a CSV, or as sub-folder, or in the file name")
+        out += codes
     return out
 
 

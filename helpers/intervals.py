@@ -9,6 +9,7 @@ from statsmodels.stats.multitest import multipletests
 
 RESAMPLES = 2000
 LEVEL = 0.95
+FEW = 30  # lesions below which a group says next to nothing, and its interval is too narrow
 ENDS = {"value": "", "low": "_low", "high": "_high"}
 NOTHING = dict.fromkeys(("value", "low", "high", "p"), np.nan)  # a record of what was not measured
 

@@ -68,6 +68,18 @@ def scores(y, p):
     return {name: float(values[0]) for name, values in table.items()}
 
 
+def counted(key, y):
+    """Images that a score is a share of: those of its class for a recall, else all.
+
+    Examples
+    --------
+    >>> counted("mel_recall", np.array([4, 5])), counted("recall_nv", np.array([4, 5])), counted("macro_f1", np.array([4, 5]))
+    (1, 1, 2)
+    """
+    code = key.removeprefix("recall_").removesuffix("_recall")
+    return int((np.asarray(y) == CLASSES.index(code)).sum()) if code in CLASSES else len(y)
+
+
 def table_of(y, p, member, draws, keys=None):
     """Scores (b,) averaged over seeds; ``member`` (n,) is the group of each image, ``draws`` (g, b) float its draws."""
     per_seed = [weighted(y, one, member, draws, keys) for one in p]

@@ -78,7 +78,7 @@ def tiles(n, *, columns, width, ratio):
     return fig, axes.flat
 
 
-def gallery(images, titles, *, columns=7, width=9.0):
+def gallery(images, titles, *, columns=7, width=TEXT_WIDTH):
     """A figure of (h, w, 3) images with short titles, row by row."""
     fig, axes = tiles(len(images), columns=columns, width=width, ratio=0.95)
     for ax, image, title in zip(axes, images, titles, strict=False):

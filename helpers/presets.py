@@ -95,8 +95,12 @@ class TrainConfig:
     @property
     def collection(self):
         """Folder name of the generated images; a generator has one for each preset and fold."""
-        own = self.generated in GENERATORS
-        return generator(self.preset, self.generated, fold=self.fold).collection if own else self.generated
+        return self.painter.collection if self.painter else self.generated
+
+    @property
+    def painter(self):
+        """The configuration of our generator whose images are used; None for imported ones, and without any."""
+        return generator(self.preset, self.generated, fold=self.fold) if self.generated in GENERATORS else None
 
     def settings(self):
         """Fields that differ from their defaults, without the names: what enters the key."""
@@ -134,7 +138,9 @@ ARMS = {
     "cvae100": dict(generated="cvae", per_class=100),
     "cvae200": dict(generated="cvae", per_class=200),
     "cvae400": dict(generated="cvae", per_class=400),
+    "oversample50": dict(oversample=50),
     "oversample100": dict(oversample=100),
+    "oversample200": dict(oversample=200),
     "oversample400": dict(oversample=400),
     "classical": dict(randaug=7, mixup=0.2),
     "metadata_only": dict(backbone="logistic_metadata", weights="random"),
@@ -147,7 +153,7 @@ STUDY = {
     "full": CURES,
 }
 # The arms of notebook 05, and those of them that a preset runs. No dose is the baseline under another name: it is not trained twice.
-DOSES = ("cvae0", "cvae50", "cvae100", "cvae200", "cvae400", "oversample400", "classical")
+DOSES = ("cvae0", *(f"{kind}{dose}" for kind in ("cvae", "oversample") for dose in (50, 100, 200, 400)), "classical")
 DOSE_STUDY = {"quick": ("cvae0", "cvae100", "oversample100"), "course": ("cvae0", "cvae100", "cvae400", "oversample400"), "full": DOSES}
 TWINS = {"cvae0": "baseline"}
 # Fitted in closed form: every seed would give the same, so one is enough.

@@ -117,6 +117,8 @@ def key(config):
     """What decides a run: settings, recipe, and the content of split, data, weights and generated images (None where absent)."""
     own = dict(settings=config.settings(), recipe=RECIPE, split=splits.sha256(config.source), data=content(config.source),
                weights=weights.sha256(config))
+    if config.painter:
+        own["generator"] = config.painter.recipe()
     return own | ({"generated": generated.sha256(config.collection)} if config.generated else {})
 
 

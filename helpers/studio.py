@@ -1,14 +1,16 @@
 """Where a generator is measured: the real images, the generated ones, and the baseline that looks at both."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from helpers import cvae, data, fidelity, generated, generators, metrics, models, presets, splits, synthesis, train
-from helpers.intervals import flat, record
+from helpers.intervals import NOTHING, flat, record
 from helpers.lesions import CLASSES
 
+HELD = ("select", "calibrate")
 TAUGHT = ("balanced_accuracy", "macro_f1", "mel_recall")
 
 
@@ -43,9 +45,24 @@ class Studio:
         """(n, d) float32 features of (n, h, w, 3) uint8 frames."""
         return models.predict(self.network, images, np.arange(len(images)), size=self.config.image_size)
 
+    def standardised(self, sets):
+        """Standardised features of some sets (:class:`synthesis.Sample` by name), one of which is called ``reference``."""
+        return fidelity.standardised({name: self.features(one.images) for name, one in sets.items()})
+
     def rows(self, *roles):
         """Rows of the real images of some roles."""
         return np.flatnonzero(self.frame["role"].isin(roles))
+
+    @cached_property
+    def bank(self):
+        """Train images at the generator's resolution, (n, s, w, 3) uint8."""
+        return synthesis.shrunk(self.images, self.rows("train"), self.generator.config.image_size)
+
+    @cached_property
+    def spaces(self):
+        """Where copies are looked for: name to what shows images there, and the train images; pixels of small copies in four mirrorings."""
+        mirrored = np.concatenate([synthesis.thumbnails(self.bank[:, ::up, ::side]) for up in (1, -1) for side in (1, -1)])
+        return {"features": (self.features, self.features(self.bank)), "pixels": (synthesis.thumbnails, mirrored)}
 
 
 def enter(config, painter, *, training):
@@ -84,10 +101,16 @@ def absent(reason):
     print(f"{reason}: the published measurements are shown instead, where there are any.")
 
 
-def samples(studio):
-    """The sets to compare (see :func:`synthesis.samples`) and their standardised features."""
-    sets = synthesis.samples(studio.frame, studio.images, studio.made, studio.dx, size=studio.generator.config.image_size)
-    return sets, fidelity.standardised({name: studio.features(one.images) for name, one in sets.items()})
+def samples(studio, **options):
+    """The sets to compare (see :func:`synthesis.samples`, also for the options) and their standardised features."""
+    sets = synthesis.samples(studio.frame, studio.images, studio.made, studio.dx, size=studio.generator.config.image_size, **options)
+    return sets, studio.standardised(sets)
+
+
+def by_class(studio):
+    """KID within each class, with as many images of it as there are (see :func:`synthesis.by_class`)."""
+    sets, features = samples(studio, shares=False)
+    return synthesis.by_class(features, sets, ["generated", "other half"])
 
 
 def variants(studio, names, *, training):
@@ -108,16 +131,18 @@ def sweep(studio, names, *, training):
     Returns
     -------
     DataFrame
-        ``generator, pixels, epochs, pixel_error, kl, kid, kid_low, kid_high``; names that are not trained are left out.
+        ``generator, pixels, epochs, pixel_error`` (0-255, of held-out images that are redrawn), ``kl, kid, kid_low, kid_high``; names that are not
+        trained are left out.
     """
     rows = []
     for name, generator in variants(studio, names, training=training).items():
         config, last = generator.config, generator.history.iloc[-1]
         dx = np.repeat(CLASSES, studio.generator.config.per_class)
         sets = synthesis.samples(studio.frame, studio.images, cvae.sample(generator, dx, seed=1), dx, size=config.image_size)
-        found = distance(studio, sets["reference"], sets["generated"].images)
-        rows.append(dict(generator=name, pixels=config.image_size, epochs=config.epochs, pixel_error=float(last["pixel_error"]), kl=float(last["kl"]))
-                    | flat(dict(kid=found)))
+        found, held = distance(studio, sets["reference"], sets["generated"].images), sets["held out"]
+        gap = cvae.reconstruct(generator, held.images, held.dx).astype(float) - held.images
+        rows.append(dict(generator=name, pixels=config.image_size, epochs=config.epochs, pixel_error=float(np.sqrt(np.square(gap).mean())),
+                         kl=float(last["kl"])) | flat(dict(kid=found)))
     return pd.DataFrame(rows)
 
 
@@ -133,39 +158,54 @@ def copies(studio, sets, *, shown=6):
     Returns
     -------
     table : DataFrame
-        ``space`` (features, and pixels of small copies in four mirrorings), ``against`` (held-out images, plain or redrawn by the generator, which
-        makes them as smooth as its pictures), ``ratio`` of median distances and share ``closer`` than the closest twentieth of them, with intervals.
+        ``space`` (see :attr:`Studio.spaces`), ``against`` (held-out images, plain or redrawn by the generator with its grain, which makes them as
+        smooth as its pictures), ``ratio`` of median distances and share ``closer`` than the closest twentieth of them, with intervals.
     pairs : tuple of two (shown, s, w, 3) uint8 arrays
         The generated images nearest to a train image in pixel space, and those train images.
     """
-    bank = synthesis.shrunk(studio.images, studio.rows("train"), studio.generator.config.image_size)
-    mirrored = np.concatenate([synthesis.thumbnails(bank[:, ::up, ::side]) for up in (1, -1) for side in (1, -1)])
-    spaces = {"features": (studio.features, studio.features(bank)), "pixels": (synthesis.thumbnails, mirrored)}
     rows, pairs = [], None
     held = sets["held out"]
-    others = {"held out": held.images, "held out, redrawn": cvae.reconstruct(studio.generator, held.images, held.dx)}
-    for name, (see, own) in spaces.items():
+    others = {"held out": held.images, "held out, redrawn": cvae.reconstruct(studio.generator, held.images, held.dx, seed=0)}
+    for name, (see, own) in studio.spaces.items():
         near, which = fidelity.nearest(see(sets["generated"].images), own)
         for against, images in others.items():
             found = synthesis.memorisation(near, fidelity.nearest(see(images), own)[0], held.groups)
             rows.append(dict(space=name, against=against, images=len(near)) | flat(found))
         closest = np.argsort(near)[:shown]
-        pairs = sets["generated"].images[closest], bank[which[closest] % len(bank)]
+        pairs = sets["generated"].images[closest], studio.bank[which[closest] % len(studio.bank)]
     return pd.DataFrame(rows), pairs
+
+
+def copies_by_class(studio):
+    """As the table of :func:`copies`, class by class: all generated images of a class against all held-out ones of it, redrawn.
+
+    A class with few images is where copying is most likely, and where few held-out images tell.
+    """
+    held, rows = studio.rows(*HELD), []
+    dx, group = (studio.frame[name].to_numpy(dtype=str)[held] for name in ("dx", "group"))
+    redrawn = cvae.reconstruct(studio.generator, synthesis.shrunk(studio.images, held, studio.generator.config.image_size), dx, seed=0)
+    for name, (see, own) in studio.spaces.items():
+        made, real = (fidelity.nearest(see(images), own)[0] for images in (studio.made, redrawn))
+        for code in CLASSES:
+            found = synthesis.memorisation(made[studio.dx == code], real[dx == code], group[dx == code])
+            rows.append(dict(space=name, dx=code, images=int((studio.dx == code).sum()), held_out=int((dx == code).sum())) | flat(found))
+    return pd.DataFrame(rows)
 
 
 def taught(studio, *, seed=0):
     """Train on synthetic, test on real, and the reverse: a probe on the baseline's features, as many images of each class either way.
 
-    The real images to train on are those of select and calibrate, which the features have not been fitted to.
+    The real images to train on are those of select and calibrate, which the features have not been fitted to. The features themselves have
+    learned from the labels of real train images.
 
     Returns
     -------
     DataFrame
-        ``trained_on, tested_on, images`` (trained on), and three scores with intervals.
+        ``trained_on, tested_on, images`` (trained on), three scores with intervals, and ``macro_f1_difference`` to training on real images,
+        paired over the test lesions.
     """
     size, rng = studio.generator.config.image_size, np.random.default_rng(seed)
-    held, test = studio.rows("select", "calibrate"), studio.rows("test")
+    held, test = studio.rows(*HELD), studio.rows("test")
     dx, group = (studio.frame[name].to_numpy(dtype=str) for name in ("dx", "group"))
     counts = {code: min(int((dx[held] == code).sum()), int((studio.dx == code).sum()) // 2) for code in CLASSES}
     own, made = held[synthesis.chosen(dx[held], counts, rng)], synthesis.chosen(studio.dx, counts, rng)
@@ -180,6 +220,9 @@ def taught(studio, *, seed=0):
         p = synthesis.probe(seen[start], (real if start == "real" else fake)[1], aims[end])
         draws = metrics.bootstrap([CLASSES.index(code) for code in answers], p, groups, keys=TAUGHT)
         found = {key: record(draws[key], n=len(p)) for key in TAUGHT}
+        if start == end:
+            base = draws["macro_f1"]
+        found["macro_f1_difference"] = record(draws["macro_f1"] - base, n=len(p)) if start == "generated" else NOTHING
         out.append(dict(trained_on=start, tested_on=end, images=sum(counts.values())) | flat(found))
     return pd.DataFrame(out)
 

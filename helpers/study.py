@@ -163,7 +163,9 @@ def duels(study, *, keys, role="test"):
             pair = Study({name: study.runs[name] for name in (arm, control)})
             table = differences(pair, keys=keys, role=role, base=control).query("arm == @arm")
             table.insert(2, "control", control)
-            rows.append(table.drop(columns=["p", "p_holm", "mean", "mean_low", "mean_high"]).assign(n=len(pair.paired(arm, role, base=control)[1])))
+            y = pair.runs[arm][0].role(role)[1]
+            table["n"] = [metrics.counted(key, y) for key in table["score"]]
+            rows.append(table.drop(columns=["p", "p_holm", "mean", "mean_low", "mean_high"]))
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
 
 
@@ -173,14 +175,15 @@ def clear(table, *, alpha=0.05):
 
 
 def told(table, *, nothing="no arm by more than noise"):
-    """The differences of some rows, as a sentence has them.
+    """The differences of some rows, as a sentence has them: the mean, and the worst to the best seed.
 
     Examples
     --------
-    >>> told(pd.DataFrame(dict(arm=["focal", "sampler"], difference=[-0.0625, 0.125])))
-    'focal -0.062; sampler +0.125'
+    >>> told(pd.DataFrame(dict(arm=["focal"], difference=[-0.0625], worst_seed=[-0.125], best_seed=[0.25])))
+    'focal -0.062 (seeds -0.125 to +0.250)'
     """
-    return "; ".join(f"{row.arm} {row.difference:+.3f}" for row in table.itertuples()) or nothing
+    rows = table.itertuples()
+    return "; ".join(f"{row.arm} {row.difference:+.3f} (seeds {row.worst_seed:+.3f} to {row.best_seed:+.3f})" for row in rows) or nothing
 
 
 def doses(table):

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers.fidelity import ERRORS, NEIGHBOURS, discriminator, frechet, jackknife, kid, prdc_of
+from helpers.fidelity import NEIGHBOURS, discriminator, frechet, jackknife, kid, prdc_of
 from helpers.intervals import NOTHING, flat
 from helpers.lesions import CLASSES
 
@@ -32,8 +32,8 @@ class Sample:
         return Sample(self.images[rows], self.dx[rows], self.groups[rows])
 
 
-def samples(frame, images, made, dx, *, size, seed=0):
-    """The sets to compare, all at the generator's resolution and with the class shares of the train role.
+def samples(frame, images, made, dx, *, size, shares=True, seed=0):
+    """The sets to compare, all at the generator's resolution and with the same number of images of every class.
 
     Parameters
     ----------
@@ -45,6 +45,8 @@ def samples(frame, images, made, dx, *, size, seed=0):
         Generated images of classes ``dx``.
     size : int
         Short side in pixels.
+    shares : bool
+        Whether the classes have the shares of the train role; else there are of every class as many images as all sets have.
 
     Returns
     -------
@@ -58,7 +60,8 @@ def samples(frame, images, made, dx, *, size, seed=0):
     role = frame["role"].to_numpy()
     where = {"reference": (role == "train") & (half == 0), "other half": (role == "train") & (half == 1),
              "held out": np.isin(role, ["select", "calibrate"])}
-    counts = matched({name: frame["dx"][mask] for name, mask in where.items()} | {"generated": pd.Series(dx)}, frame["dx"][role == "train"])
+    labels = {name: frame["dx"][mask] for name, mask in where.items()} | {"generated": pd.Series(dx)}
+    counts = matched(labels, frame["dx"][role == "train"], shares=shares)
     out = {}
     for name, mask in where.items():
         rows = chosen(frame["dx"].where(mask).to_numpy(), counts, rng)
@@ -79,8 +82,8 @@ def bounds(reference, other, rng):
             "mean image": Sample(np.stack([mean[code] for code in other.dx]).astype(np.uint8), other.dx, single)}
 
 
-def matched(labels, train):
-    """Images per class that all sets have, in the shares of ``train``; every class at least once.
+def matched(labels, train, *, shares=True):
+    """Images per class that all sets have, in the ``shares`` of ``train`` (every class at least once) or as many as there are.
 
     Examples
     --------
@@ -88,6 +91,8 @@ def matched(labels, train):
     {'nv': 6, 'mel': 2}
     """
     share = train.value_counts(normalize=True)
+    if not shares:
+        return {code: min(int((one == code).sum()) for one in labels.values()) for code in share.index}
     most = min((one.value_counts().reindex(share.index, fill_value=0) / share).min() for one in labels.values())
     return {code: max(1, int(round(most * part, 6))) for code, part in share.items()}
 
@@ -127,7 +132,7 @@ def compare(features, sets, *, reference="reference"):
         for part, within in (("precision", SHARE), ("recall", SHARE), ("density", POSITIVE), ("coverage", SHARE)):
             found[part] = jackknife(lambda i, j, part=part, other=other, between=between: prdc_of(
                 own[np.ix_(i, i)], other[np.ix_(j, j)], between[np.ix_(i, j)], k=NEIGHBOURS)[part], [gx, gy], blocks=10, within=within)
-        found["discriminator_auc"] = discriminator(x, y, gx)
+        found["discriminator_auc"] = discriminator(x, y, gx, gy)
         rows.append(dict(set=name, images=len(y)) | flat(found))
     return pd.DataFrame(rows)
 
@@ -145,12 +150,12 @@ def by_class(features, sets, names, *, reference="reference"):
 
 
 def diversity(sample, *, pairs=150, seed=0):
-    """Mean MS-SSIM of random pairs of one class (different lesions): the lower, the more diverse.
+    """Mean MS-SSIM of random pairs of one class: the lower, the more diverse. No lesion is in two pairs, so that they are independent.
 
     Returns
     -------
     dict
-        ``value, low, high, n``; n counts pairs.
+        ``value, low, high, n``; n counts pairs, at most ``pairs``.
 
     References
     ----------
@@ -158,20 +163,18 @@ def diversity(sample, *, pairs=150, seed=0):
     """
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
 
-    rng, left, right = np.random.default_rng(seed), [], []
-    if len(set(zip(sample.dx, sample.groups, strict=True))) == len(set(sample.dx)):
-        raise ValueError("no class has two lesions: there are no pairs to compare")
-    while len(left) < pairs:
-        i = rng.integers(len(sample.dx))
-        others = np.flatnonzero((sample.dx == sample.dx[i]) & (sample.groups != sample.groups[i]))
-        if len(others):
-            left.append(i)
-            right.append(rng.choice(others))
-    one, two = (torch.from_numpy(sample.images[rows]).permute(0, 3, 1, 2).float() / 255 for rows in (left, right))
+    rng, both = np.random.default_rng(seed), []
+    order = rng.permutation(len(sample.dx))
+    single = order[np.unique(sample.groups[order], return_index=True)[1]]  # one image of every lesion
+    for code in np.unique(sample.dx):
+        own = rng.permutation(single[sample.dx[single] == code])
+        both += zip(own[::2], own[1::2], strict=False)
+    if len(both) < 2:
+        raise ValueError("no class has enough lesions: there are no pairs to compare")
+    one, two = (torch.from_numpy(sample.images[rows]).permute(0, 3, 1, 2).float() / 255 for rows in rng.permutation(both)[:pairs].T)
     scales = SCALES[: int(np.log2(one.shape[2] / 10)) + 1]  # the window of 11 pixels must fit the smallest
     each = ms_ssim(one, two, data_range=1.0, betas=tuple(b / sum(scales) for b in scales), normalize="relu", reduction="none").double().numpy()
-    half = ERRORS * each.std(ddof=1) / np.sqrt(pairs)
-    return dict(value=float(each.mean()), low=float(each.mean() - half), high=float(each.mean() + half), n=pairs)
+    return jackknife(lambda rows: each[rows].mean(), [np.arange(len(each))], within=SHARE)
 
 
 def thumbnails(images, *, size=16):

@@ -1,6 +1,5 @@
 """The network of the generator: a residual, class-conditional variational autoencoder, and the Lightning module that trains it."""
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -121,6 +120,10 @@ class VaeLearner(Resumable):
 
     rise = 0.1
 
+    def __init__(self, config, network, images, target):
+        super().__init__(config, network, images, target)
+        self.growth = []
+
     def order(self, rows):
         """Rows of this epoch: drawn with class shares between those of the images (balance 0) and equal ones (1)."""
         generator = np.random.default_rng((self.config.seed, self.epoch))
@@ -138,9 +141,10 @@ class VaeLearner(Resumable):
         classes = self.data.target[rows].to(self.device)
         mean, log_variance = self.network.encode(seen, classes)
         z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-        reconstruction, cost, kl = losses_of(self.network.decode(z, classes), seen, mean, log_variance,
-                                             free_bits=self.config.free_bits, edge=self.config.edge)
-        self.terms.append(torch.stack([reconstruction.detach(), kl.detach()]))
+        drawn = self.network.decode(z, classes)
+        reconstruction, cost, kl = losses_of(drawn, seen, mean, log_variance, free_bits=self.config.free_bits, edge=self.config.edge)
+        error = 127.5 * (drawn.detach().float() - seen).square().mean().sqrt()
+        self.terms.append(torch.stack([reconstruction.detach(), kl.detach(), error]))
         return (reconstruction + self.pressure() * cost) / seen[0].numel()
 
     def pressure(self):
@@ -149,8 +153,24 @@ class VaeLearner(Resumable):
         return self.config.beta * min(1.0, share)
 
     def on_train_epoch_end(self):
-        reconstruction, kl = torch.stack(self.terms).mean(0).tolist()
-        self.history.append(dict(epoch=self.epoch - 1, reconstruction=reconstruction, kl=kl, train_loss=reconstruction + kl))
+        reconstruction, kl, error = torch.stack(self.terms).mean(0).tolist()
+        self.history.append(dict(epoch=self.epoch - 1, reconstruction=reconstruction, kl=kl, train_loss=reconstruction + kl, pixel_error=error))
+        self.growth.append(self.draw_each())
+
+    @torch.no_grad()
+    def draw_each(self):
+        """One picture of every class, (7, 3, s, s) uint8, from latent numbers that stay the same."""
+        z = torch.randn(1, self.config.latent, generator=torch.Generator().manual_seed(self.config.seed))
+        classes = torch.arange(len(CLASSES), device=self.device)
+        return bytes_of(self.network.decode(z.to(self.device).expand(len(classes), -1), classes)).cpu()
+
+    def on_save_checkpoint(self, checkpoint):
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["growth"] = self.growth
+
+    def on_load_checkpoint(self, checkpoint):
+        super().on_load_checkpoint(checkpoint)
+        self.growth = checkpoint["growth"]
 
 
 def flipped(images, flip):
@@ -165,12 +185,6 @@ def scaled(images):
     return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
-def pixel_error(reconstruction, size):
-    """Root mean squared error on the scale 0-255 that belongs to a reconstruction term in nats per image.
-
-    Examples
-    --------
-    >>> round(pixel_error(-1000.0, 16), 1)
-    34.7
-    """
-    return 127.5 * math.exp(reconstruction / (3 * size**2))
+def bytes_of(images):
+    """The reverse of :func:`scaled`: images around [-1, 1] as uint8."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).byte()

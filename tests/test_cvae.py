@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -57,6 +58,7 @@ def test_resumed_generator_equals_uninterrupted(small_project):
     assert cvae.fit(tiny(arm="cut", epochs=3), stop_after=1) is None
     cut = cvae.fit(tiny(arm="cut", epochs=3))
     assert whole.history.equals(cut.history)
+    assert whole.growth.shape == (3, 7, 32, 43, 3) and (whole.growth == cut.growth).all() and (whole.growth[0] != whole.growth[2]).any()
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, cut.network.state_dict()[name]), name
 
@@ -96,8 +98,9 @@ def test_fit_makes_the_missing_pictures_and_replaces_stale_ones(small_project, m
     first = generated.sha256("cvae-quick-f0")
     assert run.key["generated"] == first is not None
     monkeypatch.setitem(generators.PAINTERS, "quick", tiny(arm="cvae", temperature=0.7))
-    cvae.provide(config)
-    assert generated.sha256("cvae-quick-f0") != first and train.runs.finished(config) is None
+    assert train.runs.finished(config) is None, "stale before any new picture is drawn"
+    again = train.fit(config)
+    assert again.key["generated"] == generated.sha256("cvae-quick-f0") != first
     assert (generated.manifest("cvae-quick-f0")["dx"].value_counts() == 4).all()
 
 
@@ -129,6 +132,34 @@ def test_losses_against_closed_forms():
     assert kl.item() == pytest.approx(0.5) and cost.item() == pytest.approx(0.7), "the empty number costs its free bits, which is a constant"
     smooth = vae.losses_of(x, x + 0.5, mean, torch.zeros(4, 2), free_bits=0.0, edge=2.0)[0]
     assert smooth.item() == pytest.approx(rec.item(), rel=1e-4), "a constant gap has no edges"
+
+
+def test_classes_are_drawn_more_equally_and_the_pressure_grows(small_project):
+    images, target = cvae.training_images(tiny())
+    learner = vae.VaeLearner(tiny(), cvae.build(tiny()), images, target)
+    progress = SimpleNamespace(current=SimpleNamespace(processed=0))
+    learner.trainer = SimpleNamespace(fit_loop=SimpleNamespace(epoch_progress=progress), global_step=0, num_training_batches=10)
+    own = np.bincount(target, minlength=7) / len(target)
+    for balance, expected in ((0.0, own), (0.5, np.sqrt(own) / np.sqrt(own).sum()), (1.0, np.full(7, 1 / 7))):
+        drawn = []
+        for seed in range(30):
+            learner.config = tiny(balance=balance, seed=seed)
+            drawn.append(learner.order(np.arange(len(target))))
+        assert np.allclose(np.bincount(target[np.concatenate(drawn)], minlength=7) / np.size(drawn), expected, atol=0.02)
+    learner.config, weights = tiny(beta=2.0, warmup=0.5, epochs=4), []
+    for learner.trainer.global_step in (0, 10, 20, 39):
+        weights.append(learner.pressure())
+    assert weights == [0.0, 1.0, 2.0, 2.0], "half way up after a quarter of the steps, at beta from the middle on"
+
+
+def test_the_full_generator_takes_a_step():
+    config = generators.generator("full")
+    network = cvae.build(config)
+    seen = torch.rand(2, 3, config.image_size, config.image_size) * 2 - 1
+    mean, log_variance = network.encode(seen, torch.tensor([0, 6]))
+    reconstruction, cost, _ = vae.losses_of(network.decode(mean, torch.tensor([0, 6])), seen, mean, log_variance, free_bits=0.0, edge=0.0)
+    (reconstruction + cost).backward()
+    assert config.image_size == 96 and mean.shape == (2, 128) and all(torch.isfinite(p.grad).all() for p in network.parameters())
 
 
 def test_unknown_generator_is_an_error():

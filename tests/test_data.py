@@ -226,7 +226,7 @@ def test_twenty_thousand_pixels_wide():
         pictures.decode(huge.getvalue(), 24)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(["JPEG", "PNG"]), st.data())
 def test_damaged_bytes_give_a_picture_or_a_sentence(kind, draw):
     content = bytearray(jpeg(0, kind=kind))

@@ -41,7 +41,7 @@ def wrapped(degrees):
     return (degrees + 180) % 360 - 180
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=6, derandomize=True)
 @given(st.integers(0, 99), st.floats(-179, 179), st.floats(0.7, 1.4), st.floats(0.7, 1.1))
 def test_same_scene_is_found_with_its_turn_and_zoom(seed, turn, zoom, gain):
     scene = picture(seed)
@@ -51,7 +51,7 @@ def test_same_scene_is_found_with_its_turn_and_zoom(seed, turn, zoom, gain):
     assert abs(wrapped(found["angle_deg"] + turn)) < 3  # image rows point down, so the sign turns
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=6, derandomize=True)
 @given(st.integers(0, 99), st.integers(100, 199))
 def test_different_scenes_are_not(one, two):
     assert evidence(photograph(picture(one)), photograph(picture(two)))["inliers"] <= 7
@@ -105,7 +105,7 @@ def test_candidates_see_a_turned_twin_only_through_the_turned_view():
     assert plain.set_index(["a", "b"])["similarity"].loc[(1, 4)] < 0.8
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(st.integers(2, 30), st.integers(1, 40), st.integers(1, 7), st.integers(0, 99))
 def test_candidates_equal_a_plain_loop_and_never_join_a_lesion_to_itself(n, k, chunk, seed):
     rng = np.random.default_rng(seed)

@@ -111,6 +111,7 @@ def test_no_dose_is_the_baseline_and_not_trained_twice():
     for preset in presets.PRESETS:
         none = presets.configure(preset, "cvae0", seed=2)
         assert runs.folder(none) == runs.folder(presets.configure(preset, seed=2)) and none.settings() == presets.configure(preset, seed=2).settings()
+    assert all(f"oversample{arm['per_class']}" in presets.DOSES for name, arm in presets.ARMS.items() if name in presets.DOSES and "per_class" in arm)
     assert dataclasses.replace(presets.configure("course", "cvae400", fold=1)).collection == "cvae-course-f1"
 
 
@@ -134,6 +135,17 @@ def test_import_finds_the_classes(small_project, tmp_path, how):
     assert generated.load_images("made-elsewhere", 30).shape == (2, 30, 40, 3)
 
 
+def test_training_with_imported_pictures_and_none_from_another_fold(small_project, tmp_path):
+    for i, code in enumerate(CLASSES):
+        put(tmp_path / "x", f"{code}.png", colour=30 * i)
+    intake.collect(tmp_path / "x")
+    run = train.fit(tiny(generated="x", per_class=1))
+    assert run.key["generated"] == generated.sha256("x") and "generator" not in run.key
+    generated.write("cvae-quick-f1", np.zeros((7, 24, 32, 3), np.uint8), CLASSES, label_source="condition", generator="cvae:0")
+    with pytest.raises(ValueError, match="cvae-quick-f1 was drawn by a generator of this project"):
+        train.fit(tiny(arm="leak", generated="cvae-quick-f1", per_class=1))
+
+
 def test_import_tells_files_of_one_name_apart(small_project, tmp_path):
     place = tmp_path / "x"
     for i, name in enumerate(["a/1.png", "b/1.png", "basal cell carcinoma_01.png"]):
@@ -155,7 +167,8 @@ def test_import_tells_files_of_one_name_apart(small_project, tmp_path):
 @pytest.mark.parametrize("names, table, message", [
     ([], None, "no JPEG or PNG pictures in x/"), (["photo.png"], None, "no class for photo.png: give one of akiec"),
     (["a.png"], {"file": ["a.png"], "dx": ["wart"]}, "no class for a.png"), (["a.png"], {"file": ["b.png"], "dx": ["mel"]}, "labels.csv names b.png"),
-    (["a.png"], {"name": ["a.png"]}, "it needs file and dx"), (["mel_1.png", "mel_2.png"], None, "are the same picture: keep one")])
+    (["a.png"], {"name": ["a.png"]}, "it needs file and dx"), (["mel_1.png", "mel_2.png"], None, "are the same picture: keep one"),
+    (["mel_vs_nv_1.png"], None, "mel and nv for mel_vs_nv_1.png"), (["bcc/nevus.png"], None, "bcc and nv for bcc/nevus.png")])
 def test_import_says_in_one_sentence_what_is_wrong(small_project, tmp_path, names, table, message):
     (tmp_path / "x").mkdir()
     for name in names:

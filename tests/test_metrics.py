@@ -37,7 +37,7 @@ def reference(y, p):
     }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 60))
 def test_scores_equal_scikit_learn(seed, n):
     y, p, _ = draw(seed, n)
@@ -84,7 +84,7 @@ def test_undefined_is_nan_never_one():
     assert row["images"] == 0 and np.isnan(row["recall"]) and np.isnan(row["recall_low"])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_order_and_names_of_images_do_not_matter(seed):
     y, p, groups = draw(seed, 50)

@@ -13,7 +13,7 @@ from helpers.lesions import CLASSES
 seeds = st.integers(0, 2**31 - 1)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.sampled_from(CLASSES), seeds, seeds, st.integers(32, 80))
 def test_one_seed_gives_one_picture(dx, lesion_seed, view_seed, size):
     one, two = (dermatoscope.draw(dx, lesion_seed=lesion_seed, view_seed=view_seed, size=size) for _ in range(2))

@@ -25,7 +25,7 @@ def same(*pairs):
     return pd.DataFrame(pairs, columns=["image_id_a", "image_id_b"]).assign(verdict="same")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 4), min_size=20, max_size=120), st.integers(0, 5), st.data())
 def test_groups_stay_whole_and_parts_balanced(sizes, seed, draw):
     frame = collection(sizes, seed)

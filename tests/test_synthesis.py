@@ -39,6 +39,37 @@ def test_lesions_stay_together_in_the_interval():
     assert width[1] > 1.3 * width[0], "four copies of a lesion are not four lesions"
 
 
+def test_pairs_of_one_lesion_do_not_make_sets_different():
+    """Four views of a lesion resemble each other more than chance; against other lesions of the same kind both measures must say so."""
+    found = []
+    for i in range(30):
+        x, y = (np.repeat(normal(25, seed=seed), 4, axis=0) + 0.05 * normal(100, seed=seed + 1) for seed in (4 * i, 4 * i + 2))
+        lesions = np.repeat(np.arange(25), 4)
+        found.append([measure(x, y, *groups)["value"] for measure in (fidelity.kid, fidelity.discriminator) for groups in ((lesions, lesions), ())])
+    kid, naive_kid, area, naive_area = np.mean(found, axis=0)  # naive: every view counts as a lesion
+    assert abs(kid) < 3 * np.std(found, axis=0)[0] / np.sqrt(30) < naive_kid
+    assert area < 0.55 < naive_area
+
+
+def test_a_feature_that_is_silent_in_the_reference_does_not_explode():
+    x = normal(50)
+    x[:, 0] = 0
+    scaled = fidelity.standardised({"reference": x, "other": x + np.eye(6)[0]})
+    assert np.abs(scaled["other"]).max() < 10 and scaled["reference"].var(0).mean() == pytest.approx(1)
+
+
+def test_intervals_of_shares_and_of_the_frechet_distance_cover():
+    truth = fidelity.frechet(normal(20000, seed=5), normal(20000, 0.7, seed=6))
+    found, close = [], []
+    for i in range(60):
+        x, y = normal(150, seed=i), normal(150, 0.7, seed=500 + i)
+        found.append(fidelity.jackknife(lambda a, b, x=x, y=y: fidelity.frechet(x[a], y[b]), [np.arange(150)] * 2, blocks=10))
+        close.append(synthesis.memorisation(np.abs(x[:, 0]), np.abs(normal(150, seed=900 + i)[:, 0]), np.arange(150), share=0.3)["closer"])
+    bias = np.mean([f["value"] for f in found]) - truth  # a distance of estimates is biased up; the interval is one of what is estimated
+    assert np.mean([f["low"] <= truth + bias <= f["high"] for f in found]) >= 0.88
+    assert np.mean([f["low"] <= 0.3 <= f["high"] for f in close]) >= 0.88
+
+
 def test_prdc_sees_lost_modes_and_noise():
     rng = np.random.default_rng(0)
     real = rng.normal(size=(200, 2)) + np.repeat([[0, 0], [20, 0]], 100, axis=0)
@@ -68,6 +99,9 @@ def test_samples_are_sealed_matched_and_disjoint():
     assert not set(sets["reference"].groups) & set(sets["other half"].groups), "the halves share no lesion"
     assert all((one.images.max((1, 2, 3)) > 0).all() for one in sets.values()), "no test image"
     assert {one.images.shape[1:] for one in sets.values()} == {(32, 43, 3)}
+    more = synthesis.samples(frame, images, made, np.repeat(CLASSES, 100), size=32, shares=False)
+    rare = [(one["generated"].dx == "df").sum() for one in (sets, more)]
+    assert rare[0] < rare[1] == min((one.dx == "df").sum() for one in more.values()), "as many as there are"
 
 
 def test_order_of_the_bounds_and_diversity():
@@ -78,6 +112,8 @@ def test_order_of_the_bounds_and_diversity():
     same = synthesis.Sample(images[[0] * 60 + [60] * 60], sample.dx, sample.groups)
     assert synthesis.diversity(same, pairs=20)["value"] == pytest.approx(1, abs=1e-3)
     assert synthesis.diversity(sample, pairs=40)["high"] < 0.5
+    twice = synthesis.Sample(images, sample.dx, np.repeat(np.arange(60), 2))
+    assert synthesis.diversity(twice)["n"] == 30, "no lesion is in two pairs"
 
 
 def test_copies_are_found_and_independent_images_are_not():

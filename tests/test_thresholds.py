@@ -27,7 +27,7 @@ def seven(seed, n, *, sharp=1.0):
     return y, softmax(sharp * logits, axis=1)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 60), percent=st.integers(1, 100))
 def test_for_sensitivity_is_the_highest_that_reaches(seed, n, percent):
     is_mel, p = draw(seed, n)
@@ -40,7 +40,7 @@ def test_seven_of_a_hundred_are_seven():
     assert thresholds.for_sensitivity(np.arange(101) < 100, np.linspace(1, 0, 101), target=0.07) == pytest.approx(0.94)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 60), ratio=st.floats(0.1, 50))
 def test_cost_ratio_and_youden_are_the_best_of_all(seed, n, ratio):
     is_mel, p = draw(seed, n)
@@ -181,7 +181,7 @@ def test_scaling_gradients(monkeypatch):
         assert check_grad(lambda x, f=loss: f(x)[0], lambda x, f=loss: f(x)[1], x) < 1e-5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6))
 def test_prior_shift_is_bayes_and_goes_back(seed):
     rng = np.random.default_rng(seed)
@@ -197,7 +197,7 @@ def test_brier_equals_scikit_learn():
     assert calibration.brier(y, p) == pytest.approx(brier_score_loss(y, p, labels=np.arange(7), scale_by_half=False), abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 100), bins=st.integers(1, 20))
 def test_reliability_keeps_every_image_and_the_means(seed, n, bins):
     rng = np.random.default_rng(seed)
