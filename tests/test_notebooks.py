@@ -1,18 +1,22 @@
 """The notebooks keep the house style, run headless, and their stored outputs are checked by nbval."""
 
+import configparser
 import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import nbformat
+import pandas as pd
 import pytest
 import tqdm.notebook
 from IPython.core.interactiveshell import InteractiveShell
 
-from helpers import headless, paths, progress, results
+from helpers import headless, intervals, lesions, metrics, paths, presets, progress, results, runs
 
+SANITISE = paths.ROOT / "tests" / "nbval.cfg"
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
@@ -35,6 +39,40 @@ def test_house_style(book):
     outputs = [output for cell in code for output in cell.outputs]
     assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
     assert not any("widget" in kind for output in outputs for kind in output.get("data", {})), "a stored widget is dead: set TQDM_DISABLE=1"
+
+
+def sanitised(text):
+    """A text as nbval compares it."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(SANITISE)
+    for section in config.sections():
+        text = re.sub(config[section]["regex"], config[section]["replace"], text)
+    return text
+
+
+def texts(cell):
+    """What a cell printed and showed as text."""
+    return [output.text if output.output_type == "stream" else output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+
+
+def counted(book):
+    """Cells after the parameters whose counts nbval compares: not ignored, and with a whole number left in a text that it sanitised."""
+    after = book.cells[book.cells.index(tagged(book, "parameters")[0]) + 1 :]
+    compared = [cell for cell in after if cell.cell_type == "code" and "nbval-ignore-output" not in cell.metadata.get("tags", [])]
+    drawn = r"<Figure size \S+ with \d+ Axes>"
+    return [cell for cell in compared if any(re.search(r"\d", re.sub(drawn, "", sanitised(text))) for text in texts(cell))]
+
+
+def test_nbval_compares_counts_in_every_notebook(book):
+    assert counted(book), "no compared cell prints a count: untag one, or split a cell whose counts do not depend on training"
+
+
+def test_nbval_overlooks_machines_and_fractions_but_no_count():
+    line = "03 · source phantom · split 6b5854f6 · commit 0123abc+ · torch 2.15.0 · 12.5 s · kid -0.114 · writes to published results"
+    other = line.replace("0123abc+", "9f").replace("2.15.0", "2.16.1").replace("published results", "report/local").replace("12.5 s", "3 seconds")
+    assert sanitised(line) == sanitised(other.replace("-0.114", "0.2"))
+    for text in ("1,235 images of 932 lesions, 72 x 96 pixels", "8 runs of 4 arms", "38% of 248 images; n = 2,004", "seed 0: 12 of 40", "[4, 7]"):
+        assert sanitised(text) == text
 
 
 def test_the_first_cell_is_the_same_everywhere_and_does_something_in_colab_alone(monkeypatch, tmp_path):
@@ -95,8 +133,49 @@ def test_published_numbers_follow_from_the_committed_predictions_alone(stem, tmp
     headless.execute(paths.ROOT / "notebooks" / f"{stem}.ipynb", tmp_path / "out.ipynb", PRESET="course")
     here, published = json.loads((paths.LOCAL / f"{stem}.json").read_text()), results.read("course", stem)
     assert here["provenance"]["predictions_sha256"] == published["provenance"]["predictions_sha256"]
+    assert set(here["values"]) == set(published["values"]) and set(here["tables"]) == set(published["tables"])
     for key, value in published["values"].items():
         assert here["values"][key] == (pytest.approx(value, rel=1e-6, abs=1e-9) if value is not None else None), key
+    for name, table in published["tables"].items():
+        assert_same_table(here["tables"][name], table)
+
+
+def assert_same_table(found, expected):
+    """Columns, texts, counts and empty cells are equal, and fractions but for the last digits."""
+    assert found["columns"] == expected["columns"]
+    found, expected = (pd.DataFrame(one["rows"], columns=one["columns"]) for one in (found, expected))
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-6, atol=1e-9)
+
+
+def test_published_leak_follows_from_the_committed_predictions():
+    record = results.read("course", "02_dedup_split")
+    clean, leaky = (runs.finished(presets.configure("course", arm, seed=0), published=True) for arm in ("baseline", "leaky"))
+    assert {paths.relative(run.file): results.sha256(run.file) for run in (clean, leaky)} == record["provenance"]["predictions_sha256"]
+    (test, y, p), (_, _, p_leaky) = clean.role("test"), leaky.role("test")
+    first = ~test.duplicated("group")
+    rows = []
+    for name, judged, prefix in (("all", first, "leak"), ("with a sibling", first & test.duplicated("group", keep=False), "leak_siblings")):
+        for key, gap in metrics.compare(y[judged], p_leaky[judged], p[judged], test["group"][judged]).items():
+            if f"{prefix}.{key}_gain" in record["values"]:
+                assert record["values"][f"{prefix}.{key}_gain"] == pytest.approx(gap, rel=1e-6, abs=1e-9), (name, key)
+                rows.append(dict(score=key, lesions=name, n=gap["n"], p=gap["p"]) | intervals.flat({"difference": gap}))
+    table = pd.DataFrame(rows).assign(p_holm=lambda rows: intervals.holm(rows["p"])).drop(columns="p")
+    assert_same_table(record["tables"]["leak"], dict(columns=list(table), rows=table.to_numpy().tolist()))
+    counts = dict(seeds=1, comparisons=len(table), clear=int((table["p_holm"] < 0.05).sum()))
+    assert {name: record["values"][f"leak.{name}"] for name in counts} == counts
+
+
+def test_published_counts_are_those_of_the_committed_split():
+    split = json.loads((paths.SPLITS / "ham10000.json").read_text())
+    eda, dedup = (results.read("course", stem) for stem in ("01_eda", "02_dedup_split"))
+    images = {code: sum(parts) for code, parts in split["images_per_part"].items()}
+    classes, roles = (pd.DataFrame(table["rows"], columns=table["columns"]) for table in (eda["tables"]["classes"], dedup["tables"]["roles"]))
+    assert classes.set_index("dx")["images"].to_dict() == images == roles[list(lesions.CLASSES)].sum().to_dict()
+    assert eda["values"]["images"] == split["images"] == roles["all"].sum() and dedup["values"]["groups"] == split["groups"]
+    assert all(record["provenance"]["split_sha256"] == split["sha256"] for record in (eda, dedup))
+    for role, parts in {"test": (0, 1), "calibrate": (2,), "select": (3,)}.items():
+        expected = {code: sum(split["images_per_part"][code][part] for part in parts) for code in lesions.CLASSES}
+        assert roles.set_index("role").loc[role, list(lesions.CLASSES)].to_dict() == expected, role
 
 
 @pytest.mark.slow
@@ -109,6 +188,6 @@ def test_nbval_sees_a_doctored_count(tmp_path):
     output.text = output.text.replace("1,", "9,", 1)
     place = tmp_path / "01_doctored.ipynb"
     nbformat.write(book, place)
-    options = ["-p", "no:cacheprovider", "--nbval", "--nbval-sanitize-with", str(paths.ROOT / "tests/nbval.cfg")]
+    options = ["-p", "no:cacheprovider", "--nbval", "--nbval-sanitize-with", str(SANITISE)]
     done = subprocess.run([sys.executable, "-m", "pytest", *options, str(place)], capture_output=True, text=True, cwd=paths.ROOT)
     assert "1 failed" in done.stdout, done.stdout[-2000:]
