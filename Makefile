@@ -30,7 +30,7 @@ help:             ## list the commands
 latex:
 	@command -v latexmk >/dev/null || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(LATEX) >/dev/null; \
-	else echo "LaTeX is missing: install $(LATEX) (Debian names), then run make report again." >&2; exit 1; fi; }
+	else echo "LaTeX is missing: install $(LATEX) (Debian names), then run the command again." >&2; exit 1; fi; }
 
 report: $(READY) latex  ## run the notebooks (quick) and build report/<PRESET>.pdf; PRESET=course builds from the committed results
 	$(SNAKEMAKE)
@@ -55,7 +55,7 @@ data: $(READY)          ## fetch and verify HAM10000
 split: $(READY)         ## write data/splits/<source>.csv from the metadata and the confirmed duplicate pairs
 	python -m helpers.splits $(if $(filter quick,$(PRESET)),phantom,ham10000)
 
-study: $(READY)         ## train what is missing of PRESET, run its notebooks, publish
+study: $(READY) latex   ## train what is missing of PRESET, run its notebooks, publish, build the PDF
 	$(SNAKEMAKE) study=1
 
 notebooks: report       ## refresh the committed notebooks from the quick run

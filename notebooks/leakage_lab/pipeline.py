@@ -1,6 +1,6 @@
 """Melanoma or not, from thumbnails and metadata: a small pipeline with six leaks.
 
-Every leak makes the score look better than it is. Find them, mend them, and ask the checker how many of your mends hold:
+Together they make the score look better than it is. Find them, mend them, and ask the checker how many of your mends hold:
 
     python -m helpers.lab notebooks/leakage_lab/pipeline.py
 
