@@ -170,6 +170,7 @@ def copies(studio, sets, *, shown=6):
         near, which = fidelity.nearest(see(sets["generated"].images), own)
         for against, images in others.items():
             found = synthesis.memorisation(near, fidelity.nearest(see(images), own)[0], held.groups)
+            del found["nearer"]  # of many, the closest say more
             rows.append(dict(space=name, against=against, images=len(near)) | flat(found))
         closest = np.argsort(near)[:shown]
         pairs = sets["generated"].images[closest], studio.bank[which[closest] % len(studio.bank)]
@@ -177,9 +178,12 @@ def copies(studio, sets, *, shown=6):
 
 
 def copies_by_class(studio):
-    """As the table of :func:`copies`, class by class: all generated images of a class against all held-out ones of it, redrawn.
+    """Copies class by class: all generated images of a class against all held-out ones of it, redrawn.
 
-    A class with few images is where copying is most likely, and where few held-out images tell.
+    Returns
+    -------
+    DataFrame
+        ``space, dx, images, held_out, ratio`` and ``nearer`` (see :func:`synthesis.memorisation`) with intervals.
     """
     held, rows = studio.rows(*HELD), []
     dx, group = (studio.frame[name].to_numpy(dtype=str)[held] for name in ("dx", "group"))
@@ -188,6 +192,7 @@ def copies_by_class(studio):
         made, real = (fidelity.nearest(see(images), own)[0] for images in (studio.made, redrawn))
         for code in CLASSES:
             found = synthesis.memorisation(made[studio.dx == code], real[dx == code], group[dx == code])
+            del found["closer"]  # what is below the closest twentieth of few says nothing
             rows.append(dict(space=name, dx=code, images=int((studio.dx == code).sum()), held_out=int((dx == code).sum())) | flat(found))
     return pd.DataFrame(rows)
 

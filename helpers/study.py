@@ -165,8 +165,9 @@ def duels(study, *, keys, role="test"):
             table.insert(2, "control", control)
             y = pair.runs[arm][0].role(role)[1]
             table["n"] = [metrics.counted(key, y) for key in table["score"]]
-            rows.append(table.drop(columns=["p", "p_holm", "mean", "mean_low", "mean_high"]))
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+            rows.append(table)
+    columns = ["score", "arm", "control", "seeds", "difference", "difference_low", "difference_high", "worst_seed", "best_seed", "n"]
+    return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
 
 def clear(table, *, alpha=0.05):

@@ -196,11 +196,14 @@ def memorisation(made, held, held_groups, *, share=0.05):
     Returns
     -------
     dict
-        ``ratio`` (of the medians) and ``closer`` (generated images below the limit; ``share`` were expected), each with ``value, low, high, n``.
+        ``ratio`` (of the medians), ``closer`` (generated images below the limit; ``share`` were expected where held-out images are many) and
+        ``nearer`` (pairs of a generated and a held-out image in which the generated one is; a half were expected), each with
+        ``value, low, high, n``.
     """
     groups = [np.asarray(held_groups), np.arange(len(made))]
     return {"ratio": jackknife(lambda i, j: np.median(made[j]) / np.median(held[i]), groups, within=POSITIVE),
-            "closer": jackknife(lambda i, j: (made[j] < np.quantile(held[i], share)).mean(), groups, within=SHARE)}
+            "closer": jackknife(lambda i, j: (made[j] < np.quantile(held[i], share)).mean(), groups, within=SHARE),
+            "nearer": jackknife(lambda i, j: np.searchsorted(np.sort(made[j]), held[i]).mean() / len(j), groups, within=SHARE)}
 
 
 def probe(train_x, train_dx, x):

@@ -58,7 +58,7 @@ def test_copies_of_train_images_are_found_class_by_class(shop):
     made[shop.dx == "nv"] = synthesis.shrunk(shop.images, rows, 32)
     table = studio.copies_by_class(Colours(shop.config, shop.generator, shop.frame, shop.images, made, shop.dx, None)).set_index(["space", "dx"])
     for space in ("features", "pixels"):
-        assert table.loc[(space, "nv"), "closer"] == 1 and table.loc[(space, "nv"), "ratio"] == 0
+        assert table.loc[(space, "nv"), "nearer"] == 1 and table.loc[(space, "nv"), "ratio"] == 0
         assert (table.loc[space].drop("nv")["ratio"] > 0).all()
 
 

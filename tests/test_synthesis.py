@@ -121,7 +121,9 @@ def test_copies_are_found_and_independent_images_are_not():
     near, far, copy = (fidelity.nearest(x, train)[0] for x in (fresh, held, train[:150] + 1e-3))
     honest, copied = (synthesis.memorisation(made, far, np.arange(150)) for made in (near, copy))
     assert honest["closer"]["low"] <= 0.05 <= honest["closer"]["high"] + 0.05 and 0.8 < honest["ratio"]["value"] < 1.25
-    assert copied["closer"]["value"] == 1 and copied["ratio"]["high"] < 0.1
+    assert copied["closer"]["value"] == copied["nearer"]["value"] == 1 and copied["ratio"]["high"] < 0.1
+    few = [synthesis.memorisation(normal(200, seed=i)[:, 0], normal(8, seed=1000 + i)[:, 0], np.arange(8))["nearer"]["value"] for i in range(100)]
+    assert np.mean(few) == pytest.approx(0.5, abs=3 * np.std(few) / 10), "without bias, however few are held out"
 
 
 def test_probe_gives_probabilities_of_all_classes():
