@@ -57,7 +57,7 @@ class Generator:
     @property
     def label(self):
         """What the manifest of its pictures names: the key and the settings of drawing, as one hex digest."""
-        text = json.dumps([self.key, self.config.temperature, self.config.texture, self.config.per_class], sort_keys=True)
+        text = json.dumps([self.key, *(getattr(self.config, name) for name in generators.DRAWING)], sort_keys=True)
         return f"cvae:{hashlib.sha256(text.encode()).hexdigest()}"
 
 

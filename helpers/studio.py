@@ -108,7 +108,7 @@ def samples(studio, **options):
 
 
 def by_class(studio):
-    """KID within each class, with as many images of it as there are (see :func:`synthesis.by_class`)."""
+    """KID within each class, with as many images of it as all sets have (see :func:`synthesis.by_class`)."""
     sets, features = samples(studio, shares=False)
     return synthesis.by_class(features, sets, ["generated", "other half"])
 
@@ -170,7 +170,6 @@ def copies(studio, sets, *, shown=6):
         near, which = fidelity.nearest(see(sets["generated"].images), own)
         for against, images in others.items():
             found = synthesis.memorisation(near, fidelity.nearest(see(images), own)[0], held.groups)
-            del found["nearer"]  # of many, the closest say more
             rows.append(dict(space=name, against=against, images=len(near)) | flat(found))
         closest = np.argsort(near)[:shown]
         pairs = sets["generated"].images[closest], studio.bank[which[closest] % len(studio.bank)]
@@ -191,8 +190,7 @@ def copies_by_class(studio):
     for name, (see, own) in studio.spaces.items():
         made, real = (fidelity.nearest(see(images), own)[0] for images in (studio.made, redrawn))
         for code in CLASSES:
-            found = synthesis.memorisation(made[studio.dx == code], real[dx == code], group[dx == code])
-            del found["closer"]  # what is below the closest twentieth of few says nothing
+            found = synthesis.memorisation(made[studio.dx == code], real[dx == code], group[dx == code], by="nearer")
             rows.append(dict(space=name, dx=code, images=int((studio.dx == code).sum()), held_out=int((dx == code).sum())) | flat(found))
     return pd.DataFrame(rows)
 

@@ -138,13 +138,14 @@ def compare(features, sets, *, reference="reference"):
 
 
 def by_class(features, sets, names, *, reference="reference"):
-    """KID within each class: ``set, images, dx, kid, kid_low, kid_high``; nan where a set has fewer than four of it."""
+    """KID within each class: ``set, images, dx, kid, kid_low, kid_high``; nan where a set has fewer than four lesions of it."""
     rows = []
     for name in names:
         for code in CLASSES:
             i, j = (sets[one].dx == code for one in (reference, name))
-            enough = min(i.sum(), j.sum()) >= 4
-            found = kid(features[reference][i], features[name][j], sets[reference].groups[i], sets[name].groups[j]) if enough else NOTHING
+            groups = sets[reference].groups[i], sets[name].groups[j]
+            enough = min(len(np.unique(one)) for one in groups) >= 4
+            found = kid(features[reference][i], features[name][j], *groups) if enough else NOTHING
             rows.append(dict(set=name, dx=code, images=int(j.sum())) | flat(dict(kid=found)))
     return pd.DataFrame(rows)
 
@@ -182,7 +183,7 @@ def thumbnails(images, *, size=16):
     return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images]).reshape(len(images), -1) / np.float32(255)
 
 
-def memorisation(made, held, held_groups, *, share=0.05):
+def memorisation(made, held, held_groups, *, by="closer", share=0.05):
     """Are generated images closer to train images than other real images are?
 
     Parameters
@@ -190,20 +191,22 @@ def memorisation(made, held, held_groups, *, share=0.05):
     made, held : (n,), (m,) float arrays
         Distances to the nearest train image, of generated and of held-out real images.
     held_groups : (m,) array
+    by : str
+        ``closer``: the share of generated images below the distance of the closest held-out ones (``share`` were expected where those are
+        many), or, where they are few, ``nearer``: the share of pairs of one of each in which the generated one is (a half were expected).
     share : float
         Held-out images that are as close as the limit, in (0, 1).
 
     Returns
     -------
     dict
-        ``ratio`` (of the medians), ``closer`` (generated images below the limit; ``share`` were expected where held-out images are many) and
-        ``nearer`` (pairs of a generated and a held-out image in which the generated one is; a half were expected), each with
-        ``value, low, high, n``.
+        ``ratio`` (of the medians) and what ``by`` names, each with ``value, low, high, n``.
     """
     groups = [np.asarray(held_groups), np.arange(len(made))]
+    shares = {"closer": lambda i, j: (made[j] < np.quantile(held[i], share)).mean(),
+              "nearer": lambda i, j: np.searchsorted(np.sort(made[j]), held[i]).mean() / len(j)}
     return {"ratio": jackknife(lambda i, j: np.median(made[j]) / np.median(held[i]), groups, within=POSITIVE),
-            "closer": jackknife(lambda i, j: (made[j] < np.quantile(held[i], share)).mean(), groups, within=SHARE),
-            "nearer": jackknife(lambda i, j: np.searchsorted(np.sort(made[j]), held[i]).mean() / len(j), groups, within=SHARE)}
+            by: jackknife(shares[by], groups, within=SHARE)}
 
 
 def probe(train_x, train_dx, x):

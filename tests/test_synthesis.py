@@ -116,13 +116,23 @@ def test_order_of_the_bounds_and_diversity():
     assert synthesis.diversity(twice)["n"] == 30, "no lesion is in two pairs"
 
 
+def test_a_class_of_few_lesions_has_no_distance_however_many_its_views():
+    dx, x = np.repeat(["df", "nv"], 12), normal(24)
+    three, twelve = np.repeat(np.arange(3), 4), np.arange(3, 15)
+    one = synthesis.Sample(np.zeros((24, 1, 1, 3), np.uint8), dx, np.r_[three, twelve].astype(str))
+    table = synthesis.by_class({"reference": x, "made": x + 1}, {"reference": one, "made": one}, ["made"]).set_index("dx")
+    assert np.isnan(table.loc["df", "kid"]) and table.loc["nv", "kid"] > 0
+
+
 def test_copies_are_found_and_independent_images_are_not():
     train, held, fresh = normal(300, d=4), normal(150, d=4, seed=1), normal(150, d=4, seed=2)
     near, far, copy = (fidelity.nearest(x, train)[0] for x in (fresh, held, train[:150] + 1e-3))
-    honest, copied = (synthesis.memorisation(made, far, np.arange(150)) for made in (near, copy))
+    honest, copied = (synthesis.memorisation(made, far, np.arange(150)) | synthesis.memorisation(made, far, np.arange(150), by="nearer")
+                      for made in (near, copy))
     assert honest["closer"]["low"] <= 0.05 <= honest["closer"]["high"] + 0.05 and 0.8 < honest["ratio"]["value"] < 1.25
     assert copied["closer"]["value"] == copied["nearer"]["value"] == 1 and copied["ratio"]["high"] < 0.1
-    few = [synthesis.memorisation(normal(200, seed=i)[:, 0], normal(8, seed=1000 + i)[:, 0], np.arange(8))["nearer"]["value"] for i in range(100)]
+    pairs = [(normal(200, seed=i)[:, 0], normal(8, seed=1000 + i)[:, 0]) for i in range(100)]
+    few = [synthesis.memorisation(*pair, np.arange(8), by="nearer")["nearer"]["value"] for pair in pairs]
     assert np.mean(few) == pytest.approx(0.5, abs=3 * np.std(few) / 10), "without bias, however few are held out"
 
 
