@@ -25,7 +25,7 @@ def measure():
     network = cvae.build(config)
     latent, size = config.latent, config.image_size
     tensors = torch.zeros(7, latent), torch.eye(latent).repeat(7, 1, 1), torch.ones(7, 3, size, size // 2 + 1), torch.eye(3)
-    generator = cvae.Generator(config, {}, network.eval(), *tensors, pd.DataFrame())
+    generator = cvae.Generator(config, {}, network.eval(), *tensors, history=pd.DataFrame(), growth=np.empty(0))
     dx = np.resize(CLASSES, DRAWN)
     cvae.sample(generator, dx)
     start = time.perf_counter()

@@ -17,6 +17,7 @@ from torchvision import transforms
 
 from helpers import data, losses, models, paths, phantom, presets, splits, train
 from helpers.augment import view
+from helpers.learner import make_trainer
 from helpers.lesions import CLASSES
 
 JPEGS, EPOCHS, PLAIN_EPOCHS = 300, 12, 2
@@ -60,7 +61,7 @@ def ours(config, folder):
     """Train with our learner; the (seconds, images) of every epoch."""
     frame = splits.table(config)
     learner = train.make_learner(config, frame, train.training_rows(frame))
-    trainer, watch = train.make_trainer(config, folder / config.name, config.epochs), Watch()
+    trainer, watch = make_trainer(config, folder / config.name, config.epochs), Watch()
     trainer.callbacks.insert(0, watch)
     trainer.fit(learner)
     return watch.epochs

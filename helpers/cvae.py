@@ -15,7 +15,7 @@ from helpers import data, generated, generators, paths, pictures, runs, splits
 from helpers.cache import locked
 from helpers.commands import plainly
 from helpers.latent import BATCH, densities, encode, texture
-from helpers.learner import QUICK_THREADS, make_trainer
+from helpers.learner import completed, start
 from helpers.lesions import CLASSES
 from helpers.vae import Vae, VaeLearner, bytes_of
 
@@ -113,26 +113,19 @@ def fit(config, *, stop_after=None):
     Sohn, Lee, Yan (2015), Learning structured output representation using deep conditional generative models, NeurIPS.
     Ghosh et al. (2020), From variational to deterministic autoencoders, ICLR (the density fitted to latent vectors afterwards).
     """
-    home = runs.folder(config)
-    if (done := load(config)) is not None:
-        return done
-    with runs.lock(home, f"{config.preset} {config.name}"):
-        if (done := load(config)) is not None:
-            return done
-        wanted = key(config)
-        runs.set_aside(home, wanted)
-        images, target = training_images(config)
-        torch.manual_seed(config.seed)
-        if config.preset == "quick":
-            torch.set_num_threads(QUICK_THREADS)
-        learner = VaeLearner(config, build(config), images, target)
-        last = home / "last.ckpt"
-        trainer = make_trainer(config, home, stop_after or config.epochs)
-        trainer.fit(learner, ckpt_path=last if last.is_file() else None, weights_only=True)
-        if stop_after and stop_after < config.epochs:
-            return None
-        save(config, wanted, learner, home)
-        last.unlink()
+    wanted = key(config)
+    return load(config) or runs.once(config, wanted, lambda: load(config), lambda home: train(config, home, wanted, stop_after))
+
+
+def train(config, home, wanted, stop_after):
+    """One training, from its last checkpoint where there is one."""
+    images, target = training_images(config)
+    start(config)
+    learner = VaeLearner(config, build(config), images, target)
+    if not completed(learner, home, stop_after=stop_after):
+        return None
+    save(config, wanted, learner, home)
+    (home / "last.ckpt").unlink()
     return load(config)
 
 

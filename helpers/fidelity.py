@@ -8,7 +8,6 @@ intervals in which the images of one lesion stay together.
 import numpy as np
 import torch
 from scipy import stats
-from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -155,13 +154,13 @@ def frechet(x, y):
     return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(one) + np.trace(two) - 2 * root)
 
 
-def prdc(real, fake, *, k=NEIGHBOURS):
+def prdc(own, other, between, *, k=NEIGHBOURS):
     """Precision, recall, density and coverage of generated features.
 
     Parameters
     ----------
-    real, fake : (n, d), (m, d) float arrays
-        More than k rows each.
+    own, other, between : (n, n), (m, m), (n, m) float arrays
+        Distances real to real, generated to generated, and real to generated; n and m above k.
 
     Returns
     -------
@@ -176,15 +175,10 @@ def prdc(real, fake, *, k=NEIGHBOURS):
     Examples
     --------
     >>> x = np.random.default_rng(0).normal(size=(50, 2))
-    >>> prdc(x, x)["coverage"], prdc(x, x + 100)["precision"]
+    >>> own = np.abs(x[:, 0] - x[:, :1])
+    >>> prdc(own, own, own)["coverage"], prdc(own, own, own + 100)["precision"]
     (1.0, 0.0)
     """
-    own, other, between = (cdist(*pair) for pair in ((real, real), (fake, fake), (real, fake)))
-    return prdc_of(own, other, between, k=k)
-
-
-def prdc_of(own, other, between, *, k):
-    """As :func:`prdc`, from distances: real-real, fake-fake and real-fake."""
     radius, fake_radius = (np.partition(d, k, axis=1)[:, k] for d in (own, other))  # the distance to itself comes first
     inside = between <= radius[:, None]
     return dict(precision=float(inside.any(0).mean()), recall=float((between <= fake_radius[None]).any(1).mean()),

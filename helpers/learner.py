@@ -223,6 +223,21 @@ class Progress(L.Callback):
         self.bar.close()
 
 
+def start(config):
+    """What comes before a network is made: the seed of its random weights, and the threads of ``quick``."""
+    torch.manual_seed(config.seed)
+    if config.preset == "quick":
+        torch.set_num_threads(QUICK_THREADS)
+
+
+def completed(learner, home, *, stop_after=None, monitor=None):
+    """Train to the last epoch, from the last checkpoint where there is one; False where ``stop_after`` epochs end it before."""
+    epochs, last = learner.config.epochs, home / "last.ckpt"
+    trainer = make_trainer(learner.config, home, stop_after or epochs, monitor=monitor)
+    trainer.fit(learner, ckpt_path=last if last.is_file() else None, weights_only=True)
+    return (stop_after or epochs) >= epochs
+
+
 def make_trainer(config, home, epochs, *, monitor=None):
     """Quiet Lightning trainer: atomic checkpoints of the last and the best epoch (by ``monitor``), averaged weights, one progress bar."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -207,12 +207,10 @@ def summary(y, p, groups, *, n_resamples=RESAMPLES, seed=0, keys=HEADLINE):
     >>> summary([4, 4, 5], np.eye(7)[[4, 5, 5]], ["a", "a", "b"])["lesion_mel_recall"]["n"]
     1
     """
-    out, classes = {}, {"mel_recall": MEL} | {f"recall_{code}": c for c, code in enumerate(CLASSES)}
+    out = {}
     for prefix, (labels, probabilities, clusters) in {"": (y, p, groups), "lesion_": lesion_level(y, p, groups)}.items():
         draws = bootstrap(labels, probabilities, clusters, n_resamples=n_resamples, seed=seed, keys=keys)
-        for key in keys:
-            n = int((np.asarray(labels) == classes[key]).sum()) if key in classes else len(labels)
-            out[prefix + key] = record(draws[key], n=n)
+        out |= {prefix + key: record(draws[key], n=counted(key, labels)) for key in keys}
     return out
 
 

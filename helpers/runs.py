@@ -130,9 +130,27 @@ def content(source):
         return None
 
 
-def lock(home, name):
-    """Hold the folder of a run for this process; BlockingIOError where another has it."""
-    return locked(home, busy=f"another process is training {name}: wait for it to finish, or stop it")
+def once(config, wanted, found, make):
+    """What ``found()`` gives; where that is None, what ``make(home)`` makes in the run's folder, in one process at a time.
+
+    Parameters
+    ----------
+    config : TrainConfig or GeneratorConfig
+    wanted : dict
+        The key; a run with another one is set aside.
+    found, make : callable
+
+    Raises
+    ------
+    BlockingIOError
+        Another process is making the same.
+    """
+    home = folder(config)
+    with locked(home, busy=f"another process is training {config.preset}/{config.name}: wait for it to finish, or stop it"):
+        if (done := found()) is None:
+            set_aside(home, wanted)
+            done = make(home)
+        return done
 
 
 def set_aside(home, wanted):

@@ -14,6 +14,7 @@ from helpers.commands import plainly
 from helpers.lesions import CLASSES
 
 PARTS = 10
+HELD = ("select", "calibrate")  # neither trained on nor reported: where choices are made
 SEED = 2018
 RULE = (
     "groups = lesions joined by confirmed duplicate pairs; within a diagnosis, largest group first, "

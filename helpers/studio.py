@@ -10,7 +10,6 @@ from helpers import cvae, data, fidelity, generated, generators, metrics, models
 from helpers.intervals import NOTHING, flat, record
 from helpers.lesions import CLASSES
 
-HELD = ("select", "calibrate")
 TAUGHT = ("balanced_accuracy", "macro_f1", "mel_recall")
 
 
@@ -184,7 +183,7 @@ def copies_by_class(studio):
     DataFrame
         ``space, dx, images, held_out, ratio`` and ``nearer`` (see :func:`synthesis.memorisation`) with intervals.
     """
-    held, rows = studio.rows(*HELD), []
+    held, rows = studio.rows(*splits.HELD), []
     dx, group = (studio.frame[name].to_numpy(dtype=str)[held] for name in ("dx", "group"))
     redrawn = cvae.reconstruct(studio.generator, synthesis.shrunk(studio.images, held, studio.generator.config.image_size), dx, seed=0)
     for name, (see, own) in studio.spaces.items():
@@ -208,7 +207,7 @@ def taught(studio, *, seed=0):
         paired over the test lesions.
     """
     size, rng = studio.generator.config.image_size, np.random.default_rng(seed)
-    held, test = studio.rows(*HELD), studio.rows("test")
+    held, test = studio.rows(*splits.HELD), studio.rows("test")
     dx, group = (studio.frame[name].to_numpy(dtype=str) for name in ("dx", "group"))
     counts = {code: min(int((dx[held] == code).sum()), int((studio.dx == code).sum()) // 2) for code in CLASSES}
     own, made = held[synthesis.chosen(dx[held], counts, rng)], synthesis.chosen(studio.dx, counts, rng)

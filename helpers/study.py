@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from helpers import calibration, losses, metrics, presets, runs, thresholds, train
+from helpers import calibration, losses, metrics, presets, runs, splits, thresholds, train
 from helpers.intervals import NOTHING, contrast, flat, holm, record
 from helpers.lesions import CLASSES, MEL
 from helpers.progress import tqdm
@@ -96,7 +96,7 @@ def roster(study, arms):
     return pd.DataFrame(rows)
 
 
-def choice(study, *, key, roles=("select", "calibrate")):
+def choice(study, *, key, roles=splits.HELD):
     """Mean score of every arm over its seeds, on roles away from test, best first; a Series by arm."""
     return scores(study, roles=roles).groupby("arm")[key].mean().sort_values(ascending=False)
 

@@ -11,9 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers.fidelity import NEIGHBOURS, discriminator, frechet, jackknife, kid, prdc_of
+from helpers.fidelity import discriminator, frechet, jackknife, kid, prdc
 from helpers.intervals import NOTHING, flat
 from helpers.lesions import CLASSES
+from helpers.splits import HELD
 
 SHARE, POSITIVE = (0.0, 1.0), (0.0, np.inf)
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -59,7 +60,7 @@ def samples(frame, images, made, dx, *, size, shares=True, seed=0):
     half = frame["group"].map(dict(zip(names, np.arange(len(names)) % 2, strict=True))).to_numpy()
     role = frame["role"].to_numpy()
     where = {"reference": (role == "train") & (half == 0), "other half": (role == "train") & (half == 1),
-             "held out": np.isin(role, ["select", "calibrate"])}
+             "held out": np.isin(role, HELD)}
     labels = {name: frame["dx"][mask] for name, mask in where.items()} | {"generated": pd.Series(dx)}
     counts = matched(labels, frame["dx"][role == "train"], shares=shares)
     out = {}
@@ -130,8 +131,8 @@ def compare(features, sets, *, reference="reference"):
         other, between = cdist(y, y), cdist(x, y)
         found = {"kid": kid(x, y, gx, gy), "frechet_ours": jackknife(lambda i, j, y=y: frechet(x[i], y[j]), [gx, gy], blocks=10, within=POSITIVE)}
         for part, within in (("precision", SHARE), ("recall", SHARE), ("density", POSITIVE), ("coverage", SHARE)):
-            found[part] = jackknife(lambda i, j, part=part, other=other, between=between: prdc_of(
-                own[np.ix_(i, i)], other[np.ix_(j, j)], between[np.ix_(i, j)], k=NEIGHBOURS)[part], [gx, gy], blocks=10, within=within)
+            found[part] = jackknife(lambda i, j, part=part, other=other, between=between: prdc(
+                own[np.ix_(i, i)], other[np.ix_(j, j)], between[np.ix_(i, j)])[part], [gx, gy], blocks=10, within=within)
         found["discriminator_auc"] = discriminator(x, y, gx, gy)
         rows.append(dict(set=name, images=len(y)) | flat(found))
     return pd.DataFrame(rows)

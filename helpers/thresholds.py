@@ -71,18 +71,6 @@ def for_sensitivity(is_mel, p_mel, *, target):
     return per_seed(lambda mel, p: np.sort(p[mel])[::-1][int(np.ceil(target * mel.sum() - 1e-9)) - 1], is_mel, p_mel)
 
 
-def for_specificity(is_mel, p_mel, *, target):
-    """Lowest threshold that reaches a target specificity, a fraction in (0, 1]: float or (s,) array.
-
-    Examples
-    --------
-    >>> for_specificity([0, 0, 1, 1], [.1, .6, .4, .9], target=0.5) > 0.1
-    True
-    """
-    fraction(target, "target")
-    return per_seed(lambda mel, p: float(np.nextafter(np.sort(p[~mel])[int(np.ceil(target * (~mel).sum() - 1e-9)) - 1], 2)), is_mel, p_mel)
-
-
 def youden(is_mel, p_mel):
     """Threshold with the largest sensitivity + specificity - 1 (Youden 1950), the highest among equals: float or (s,) array.
 
@@ -171,7 +159,7 @@ def operating_point(is_mel, p_mel, threshold, *, groups, prevalences=PREVALENCES
 
 
 def transferred(chosen_on, used_on, *, target, n_resamples=RESAMPLES):
-    """What a threshold of a target specificity on one set brings on another, its own chance included.
+    """What the lowest threshold that reaches a target specificity on one set brings on another, its own chance included.
 
     The lesions of both sets are resampled, and the threshold is chosen anew each time; the same groups give the same resamples, so that
     differences of two runs are paired.
@@ -181,7 +169,7 @@ def transferred(chosen_on, used_on, *, target, n_resamples=RESAMPLES):
     chosen_on, used_on : tuple of is_mel, p_mel, groups
         Of one run.
     target : float
-        Specificity, a fraction in (0, 1], of :func:`for_specificity`.
+        Specificity, a fraction in (0, 1].
 
     Returns
     -------

@@ -10,9 +10,8 @@ import torch
 
 from helpers import cvae, data, generated, losses, models, paths, presets, runs, shortcut, simple, splits
 from helpers.commands import plainly
-from helpers.learner import QUICK_THREADS, Learner, make_trainer
+from helpers.learner import Learner, completed, start
 from helpers.lesions import CLASSES, MEL, PROBABILITIES
-from helpers.runs import lock, set_aside
 
 
 def fit(config, *, stop_after=None, weights=False):
@@ -45,13 +44,8 @@ def fit(config, *, stop_after=None, weights=False):
         return run
     if config.generated:
         cvae.provide(config)
-    home = runs.folder(config)
-    with lock(home, config.name):
-        if run := finished():
-            return run
-        wanted = runs.key(config)
-        set_aside(home, wanted)
-        return train(config, home, wanted, stop_after)
+    wanted = runs.key(config)
+    return runs.once(config, wanted, finished, lambda home: train(config, home, wanted, stop_after))
 
 
 def training_rows(frame, *, leak=False, seed=0):
@@ -78,14 +72,11 @@ def train(config, home, wanted, stop_after):
     if config.backbone in simple.BACKBONES:
         return write(config, home, wanted, frame, simple.probabilities(config, frame, rows), device="cpu", started_from="none")
     learner = make_learner(config, frame, rows)
-    trainer = make_trainer(config, home, stop_after or config.epochs, monitor="choice")
-    last = home / "last.ckpt"
-    trainer.fit(learner, ckpt_path=last if last.is_file() else None, weights_only=True)
-    if stop_after and stop_after < config.epochs:
+    if not completed(learner, home, stop_after=stop_after, monitor="choice"):
         return None
     keep_best_weights(home)
     out = predict_all(config, learner, home, frame)
-    run = write(config, home, wanted, frame, out, device=describe(trainer.strategy.root_device),
+    run = write(config, home, wanted, frame, out, device=describe(learner.trainer.strategy.root_device),
                 started_from=learner.classifier.weights, history=pd.DataFrame(learner.history))
     for name in ("last.ckpt", "best.ckpt"):
         (home / name).unlink(missing_ok=True)
@@ -94,15 +85,13 @@ def train(config, home, wanted, stop_after):
 
 def make_learner(config, frame, rows):
     """The Lightning module of a configuration, seeded, with its data and its loss."""
-    if config.preset == "quick":
-        torch.set_num_threads(QUICK_THREADS)
     target = frame["dx"].map(CLASSES.index).to_numpy()
     drawn = len(rows)
     images, target, rows = generated.join(config, load_images(config), target, rows)
     counts = np.bincount(target[rows], minlength=len(CLASSES))
     weights = losses.class_weights(counts, kind=config.class_weight, mel=MEL, mel_weight=config.mel_weight)
     loss = losses.loss_function(config.loss, counts=counts, weights=weights, label_smoothing=config.label_smoothing)
-    torch.manual_seed(config.seed)
+    start(config)
     classifier = models.create(config)
     select = np.flatnonzero(frame["role"] == "select")
     return Learner(config, classifier, images, target, train_rows=rows, select_rows=select, loss=loss, drawn=drawn)

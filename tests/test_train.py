@@ -161,24 +161,24 @@ def test_killed_at_random_moments_ends_with_the_same_predictions(small_project):
     pd.testing.assert_frame_equal(whole.predictions, run.predictions)
 
 
-def hold(home, ready, release):
-    with train.lock(home, "a run"):
-        ready.set()
-        release.wait(20)
+def hold(folder, ready, release):
+    paths.RUNS = folder
+    runs.once(tiny(), {}, lambda: None, lambda home: (ready.set(), release.wait(20)))
 
 
-def test_two_processes_cannot_train_one_run(tmp_path):
+def test_two_processes_cannot_train_one_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
     context = multiprocessing.get_context("spawn")
     ready, release = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path / "x", ready, release))
+    other = context.Process(target=hold, args=(tmp_path, ready, release))
     other.start()
     assert ready.wait(60)
-    with pytest.raises(BlockingIOError, match="another process is training"), train.lock(tmp_path / "x", "a run"):
-        pass
+    with pytest.raises(BlockingIOError, match="another process is training quick/tiny-s0-f0"):
+        runs.once(tiny(), {}, lambda: None, lambda home: "both")
     release.set()
     other.join()
-    with train.lock(tmp_path / "x", "a run"):
-        pass
+    assert runs.once(tiny(), {}, lambda: None, lambda home: "made") == "made"
+    assert runs.once(tiny(), {}, lambda: "found", lambda home: "made") == "found"
 
 
 def test_leak_keeps_size_and_classes_and_never_the_probes(small_project):
