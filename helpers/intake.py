@@ -14,7 +14,6 @@ from helpers.lesions import CLASSES, LESIONS
 
 SIDE = 192  # short side of imported pictures, pixels
 SMALLEST = 32
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def collect(place, *, name=None, labels=None, replace=False):
@@ -49,7 +48,7 @@ def collect(place, *, name=None, labels=None, replace=False):
     name = name or name_of(place)
     if generated.folder(name).exists() and not replace:
         raise ValueError(f"data/generated/{name} is there already: choose another --name, or delete it")
-    files = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+    files = sorted(file for file in place.rglob("*") if file.suffix.lower() in pictures.SUFFIXES and not file.name.startswith("."))
     if not files:
         raise FileNotFoundError(f"no JPEG or PNG pictures in {place.name}/: name the folder that holds them")
     dx, images, digests = classes_of(place, files, labels), [], {}

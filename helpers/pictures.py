@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from helpers.progress import tqdm
 
 ASPECT = 4 / 3
+SUFFIXES = (".jpg", ".jpeg", ".png")
 MASK_SUFFIX = "_segmentation"
 MASK_CUT = 127
 MAX_PIXELS = 30_000_000  # 90 MB as RGB, for every worker at once
@@ -57,13 +58,13 @@ def locate(folder, kind):
     if not folder.is_dir():
         raise FileNotFoundError(f"no data folder {folder.name}/: run make data, or set HAM10000_DIR to where the data are")
     found = {}
-    for file in sorted(folder.rglob("*")):
-        zipped = file.suffix.lower() == ".zip"
-        for name in members(file) if zipped else [file.name]:
-            path = Path(name)
-            is_picture = path.suffix.lower() in (".jpg", ".jpeg", ".png") and not path.name.startswith(".")
-            if is_picture and path.stem.endswith(MASK_SUFFIX) == (kind == "masks"):
-                found.setdefault(path.stem.removesuffix(MASK_SUFFIX), (file, name if zipped else None))
+    for file in sorted(os.path.join(base, name) for base, _, names in os.walk(folder) for name in names):
+        zipped = file.lower().endswith(".zip")
+        for name in members(Path(file)) if zipped else [file]:
+            stem, suffix = os.path.splitext(os.path.basename(name))
+            is_picture = suffix.lower() in SUFFIXES and not stem.startswith(".")
+            if is_picture and stem.endswith(MASK_SUFFIX) == (kind == "masks"):
+                found.setdefault(stem.removesuffix(MASK_SUFFIX), (Path(file), name if zipped else None))
     if not found:
         raise FileNotFoundError(f"no {kind} in {folder.name}/: run make data, or put {kind}.zip or a folder of {kind} there")
     return found

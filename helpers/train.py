@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from helpers import cvae, data, generated, losses, models, paths, presets, runs, shortcut, simple, splits
+from helpers import cvae, data, generated, losses, models, opponents, paths, presets, runs, shortcut, splits
 from helpers.commands import plainly
 from helpers.learner import Learner, completed, start
 from helpers.lesions import CLASSES, MEL, PROBABILITIES
@@ -69,8 +69,8 @@ def train(config, home, wanted, stop_after):
     """One training, from its last checkpoint where there is one."""
     frame = splits.table(config)
     rows = training_rows(frame, leak=config.leak, seed=config.seed)
-    if config.backbone in simple.BACKBONES:
-        return write(config, home, wanted, frame, simple.probabilities(config, frame, rows), device="cpu", started_from="none")
+    if config.backbone in opponents.BACKBONES:
+        return write(config, home, wanted, frame, opponents.probabilities(config, frame, rows), device="cpu", started_from="none")
     learner = make_learner(config, frame, rows)
     if not completed(learner, home, stop_after=stop_after, monitor="choice"):
         return None

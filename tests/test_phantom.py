@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from helpers import artefacts, data, dermatoscope, phantom, presets, simple, splits
+from helpers import artefacts, data, dermatoscope, opponents, phantom, presets, splits
 from helpers.lesions import CLASSES
 
 seeds = st.integers(0, 2**31 - 1)
@@ -70,7 +70,7 @@ def test_colour_alone_is_informative_but_not_enough():
     """A linear model on the mean colour scores 0.30-0.60 balanced accuracy on the test role; guessing would give 0.14."""
     config = presets.configure("quick")
     frame = splits.table(config)
-    colours = simple.mean_colours(data.load_images("phantom", config.cache_size)) / 255
+    colours = opponents.mean_colours(data.load_images("phantom", config.cache_size)) / 255
     fit, test = (frame["role"] == "train").to_numpy(), (frame["role"] == "test").to_numpy()
     model = LogisticRegression(C=100, class_weight="balanced", max_iter=5000).fit(colours[fit], frame["dx"][fit])
     assert 0.30 <= balanced_accuracy_score(frame["dx"][test], model.predict(colours[test])) <= 0.60

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from helpers import appendix, paths, report, typeset
+from helpers import appendix, paths, prose, report, typeset
 from helpers.lesions import CLASSES, LESIONS
 
 SOURCES = {"quick": "phantom", "course": "ham10000"}
@@ -148,7 +148,7 @@ def test_sections_in_folders_are_read_and_must_be_clean(project):
     write(project / "report/sections/more/new.tex", b"all is well\n\\input{sections/data}\n")
     with (project / "report/sections/data.tex").open("a") as file:
         file.write(r"\input{sections/more/new}\sectionof{04}{more/new}")
-    report.check_prose(project / "report")
+    prose.check(project / "report")
     write(project / "report/sections/more/new.tex", b"all is well\nin 85 of them\n")
     assert refused(project).startswith("sections/more/new.tex, line 2: '85'")
 
@@ -166,11 +166,11 @@ def test_house_style_holds_no_typed_results(project, line, found):
 def test_numbers_in_names_and_lookups_are_fine(project):
     text = "\\whenresults{04}{all} \\place{07}{sec:x} F1 of MobileNetV2 on HAM10000 \\citep{tschandl2018}: \\result{03.macro_f1}, \\cref{fig:a1}\n"
     (project / "report/sections/data.tex").write_text(text)
-    report.check_prose(project / "report")
+    prose.check(project / "report")
 
 
 def test_the_sections_of_this_project_are_clean():
-    report.check_prose(paths.REPORT)
+    prose.check(paths.REPORT)
 
 
 def sources(pattern):
@@ -189,7 +189,7 @@ def test_figures_of_others_were_compared_with_their_source():
     # No program can tell whether a source says so: open it, then add its figures here.
     compared = {("wen2022", "106,950"), ("wen2022", "21"), ("wen2022", "2,236")}
     assert {(source, figure) for source, text in sources(r"(?m)^\\defcited\[(\w+)\]\{[^}]+\}\{(.*)\}$")
-            for figure in re.findall(report.DIGITS, text)} == compared
+            for figure in re.findall(prose.DIGITS, text)} == compared
 
 
 def test_the_share_kept_is_the_one_looked_up():

@@ -1,4 +1,4 @@
-"""Opponents that see no picture: logistic regression, classes weighted equally, on metadata or on the mean colour of an image."""
+"""Opponents that see no shapes: logistic regression, classes weighted equally, on metadata or on the mean colour of an image."""
 
 import numpy as np
 import pandas as pd
