@@ -126,7 +126,7 @@ def settings(preset):
     cited = next((key for name, key in BACKBONES.items() if config.backbone.startswith(name)), "wightman2019")
     return {name: getattr(config, name) for name in names} | dict(
         weights=typeset.words(config.weights), select_metric=typeset.words(config.select_metric), backbone_source=rf"\citep{{{cited}}}",
-        parts=splits.PARTS, resamples=f"{intervals.RESAMPLES:,}", level=f"{100 * intervals.LEVEL:.0f}",
+        parts=splits.PARTS, few=intervals.FEW, resamples=f"{intervals.RESAMPLES:,}", level=f"{100 * intervals.LEVEL:.0f}",
         scale=f"{100 * config.scale:.0f}", colour=f"{100 * config.colour:.0f}",
         kept=f"{100 * default(audit.referral, 'coverage'):.0f}", closest=f"{100 * default(synthesis.memorisation, 'share'):.0f}")
 

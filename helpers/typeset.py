@@ -17,7 +17,7 @@ INTERVAL_END = re.compile(r".+_(low|high)")
 AFTER_SCORE = re.compile(r".+_(?=(difference|worst_seed|best_seed)$)")  # the score's own column stands before these
 
 
-def show(key, value):
+def show(key, value, *, signed_zero=False):
     """A value as the report prints it; the key decides the unit.
 
     Whole numbers are counts; areas under a curve, F1 and other scores without a unit have three decimals (one from ten on), mean sizes and
@@ -28,6 +28,8 @@ def show(key, value):
     key : str
         Name of the value; the parts between dots and underscores are looked at.
     value : int, float, None, or dict with value, low and high
+    signed_zero : bool
+        Keep the sign of what rounds to zero, as the ends of intervals do: it tells whether zero is inside.
 
     Returns
     -------
@@ -40,11 +42,13 @@ def show(key, value):
     ('0.912', '81.4', '10,015', '92.2')
     >>> show("accuracy", dict(value=0.8137, low=0.797, high=0.83)), show("auc_df", None)
     ('81.4 (79.7--83.0)', '--')
+    >>> show("rise", -0.0001), show("rise", dict(value=0.01, low=-0.0001, high=0.02))
+    ('0.000', '0.010 ($-$0.000 to 0.020)')
     """
     if isinstance(value, dict) and value["value"] is None:
         return "--"
     if isinstance(value, dict):
-        low, high = (show(key, value[end]) for end in ("low", "high"))
+        low, high = (show(key, value[end], signed_zero=True) for end in ("low", "high"))
         return f"{show(key, value['value'])} ({low}{' to ' if '$-$' in low + high else '--'}{high})"
     if value is None:
         return "--"
@@ -56,8 +60,7 @@ def show(key, value):
         text = f"{value:.2f}"
     else:
         text = f"{100 * value if abs(value) <= 1 else value:.1f}"
-    # A zero has no sign.
-    return text.replace("-", "$-$" if float(text.replace(",", "")) else "")
+    return text.replace("-", "$-$" if signed_zero or float(text.replace(",", "")) else "")
 
 
 def is_unitless(key):
