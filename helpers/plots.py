@@ -1,5 +1,7 @@
 """Figures: every function draws on the axes it is given and returns them; saving is for ``results``."""
 
+from itertools import cycle
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -89,14 +91,14 @@ def gallery(images, titles, *, columns=7, width=TEXT_WIDTH):
 
 def learning_curves(histories, *, axes, metric):
     """Training loss, and the select-role score that chooses the epoch, one line per seed; the chosen epoch is marked."""
-    for seed, history in histories.items():
-        style_of = dict(marker="o", markersize=3, label=f"seed {seed}")
+    for (seed, history), marker, dashes in zip(histories.items(), cycle("osD^v"), cycle(("-", "--", ":", "-.")), strict=False):
+        style_of = dict(marker=marker, linestyle=dashes, markersize=4, label=f"seed {seed}")
         axes[0].plot(history["epoch"] + 1, history["train_loss"], **style_of)
         line = axes[1].plot(history["epoch"] + 1, history[f"select_{metric}"], **style_of)[0]
         best = history.loc[history[f"select_{metric}"].idxmax()]
-        axes[1].plot(best["epoch"] + 1, best[f"select_{metric}"], marker="o", markersize=9, fillstyle="none", color=line.get_color())
+        axes[1].plot(best["epoch"] + 1, best[f"select_{metric}"], marker="o", markersize=11, fillstyle="none", color=line.get_color())
     axes[0].set(xlabel="epoch", ylabel="training loss (nats)")
-    axes[1].set(xlabel="epoch", ylabel=f"{metric.replace('_', ' ')} on select")
+    axes[1].set(xlabel="epoch", ylabel=f"{words(metric)} on select")
     axes[1].legend(loc="lower right")
     for ax in axes:
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -139,6 +141,7 @@ def forest(table, score, *, ax, alpha=0.05):
     open_ones = np.flatnonzero(~(shown["p_holm"] < alpha))
     ax.plot(shown["value"].iloc[open_ones], open_ones, "o", color="white", markersize=2.4, zorder=4)
     ax.set(xlabel=words(score), ylabel="")
+    ax.margins(x=0.12)
     return ax
 
 
@@ -172,11 +175,11 @@ def recalls(table, *, ax):
 
 
 def trade(table, *, x, y, ax):
-    """One score against another, every run a point, every arm a marker; the arm's mean is the large one."""
+    """One score against another, every arm a marker: its mean is the large one, its runs are the small ones, in front."""
     markers = dict(zip(table["arm"].unique(), "oXsP^vD*<>", strict=False))
     shared = dict(x=x, y=y, hue="arm", style="arm", markers=markers, palette="colorblind", ax=ax)
-    sns.scatterplot(table, s=18, alpha=0.6, legend=False, **shared)
-    sns.scatterplot(table.groupby("arm", sort=False, as_index=False)[[x, y]].mean(), s=70, edgecolor="black", **shared)
+    sns.scatterplot(table.groupby("arm", sort=False, as_index=False)[[x, y]].mean(), s=110, edgecolor="black", **shared)
+    sns.scatterplot(table, s=32, edgecolor="white", linewidth=0.5, legend=False, **shared)
     ax.set(xlabel=words(x), ylabel=words(y))
     sns.move_legend(ax, "center left", bbox_to_anchor=(1.0, 0.5), title=None)
     return ax
@@ -186,10 +189,12 @@ def reliability(tables, *, ax):
     """Said against observed frequency, one line a model; the size of a point is its number of images."""
     ax.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
     for marker, (name, table) in zip("os^Dv", tables.items(), strict=False):
-        line = ax.plot(table["said"], table["observed"], linewidth=1, label=f"{name} (n={table['n'].sum():,})")[0]
+        shown = dict(marker=marker, markersize=2, linewidth=1, label=f"{name} (n={table['n'].sum():,})")
+        line = ax.plot(table["said"], table["observed"], **shown)[0]
         ax.scatter(table["said"], table["observed"], s=4 + 36 * table["n"] / table["n"].max(), marker=marker, color=line.get_color())
     ax.set(xlabel="said (mean probability)", ylabel="observed (frequency)", aspect="equal")
-    ax.legend(fontsize="x-small", loc="upper left")
+    ax.set(ylim=(-0.05, 1.06 + 0.1 * len(tables)), xticks=np.linspace(0, 1, 5), yticks=np.linspace(0, 1, 5))
+    ax.legend(fontsize="x-small", loc="upper left", markerscale=2, frameon=True, framealpha=1, edgecolor="none")
     return ax
 
 
