@@ -23,12 +23,13 @@ FINDINGS = {
     "the number that remains after correction is {leak.clear}.",
     "04_imbalance_ablations": "{arms} arms, {runs} runs; seeds of one arm differ by up to {seed_spread.macro_f1} in macro-F1. Chosen by macro-F1 "
     "without the test role: {choice:first}. Highest macro-F1 on test: {macro_f1.macro_f1:best}. Of {comparisons} differences to the baseline, gains "
-    "by more than noise number {beats} and losses {loses}. Most melanomas found at a specificity of 90 % chosen on *calibrate*, in %: "
+    "by more than noise: {beats}, losses: {loses}. Most melanomas found at a specificity of 90 % chosen on *calibrate*, in %: "
     "{equal_specificity.sensitivity:best}; arms that find more than the baseline by more than noise: {beats_at_specificity}; fewer: "
     "{loses_at_specificity}. Of {comparisons_corrected} differences of a cure to the plain network moved to equal class shares, "
-    "gains number {beats_corrected} and losses {loses_corrected}.",
+    "gains: {beats_corrected}, losses: {loses_corrected}.",
     "05_cvae_augmentation": "{runs} runs at equal optimiser steps. Kernel distance to real images: generated ones {kid.generated}, other real ones "
-    "{kid.other_half}, blurred ones {kid.blurred}. Of {comparisons} differences to the baseline, gains number {beats} and losses {loses}. 400 "
+    "{kid.other_half}, blurred ones {kid.blurred}. Of {comparisons} differences to the baseline, gains: {beats}, losses: {loses}; "
+    "of these, generated images have {beats_generated} and {loses_generated}, repeated real ones the others. 400 "
     "generated images of each class but the most frequent one, instead of as many repeated real ones, change macro-F1 by "
     "{gain.cvae400.macro_f1} and melanoma recall by {gain.cvae400.mel_recall} points.",
     "06_threshold_analysis": "A melanoma sensitivity of 90 % promised on *calibrate* came out as {at_90.sensitivity} % on test, at a "

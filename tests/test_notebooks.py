@@ -155,19 +155,20 @@ def assert_same_table(found, expected):
 
 def test_published_leak_follows_from_the_committed_predictions():
     record = results.read("course", "02_dedup_split")
-    clean, leaky = (runs.finished(presets.configure("course", arm, seed=0), published=True) for arm in ("baseline", "leaky"))
-    assert {paths.relative(run.file): results.sha256(run.file) for run in (clean, leaky)} == record["provenance"]["predictions_sha256"]
-    (test, y, p), (_, _, p_leaky) = clean.role("test"), leaky.role("test")
+    seeds = presets.seeds("course", "leaky")
+    clean, leaky = ([runs.finished(presets.configure("course", arm, seed=seed), published=True) for seed in seeds] for arm in ("baseline", "leaky"))
+    assert {paths.relative(run.file): results.sha256(run.file) for run in clean + leaky} == record["provenance"]["predictions_sha256"]
+    (test, y, p), (_, _, p_leaky) = (runs.stack(some, "test") for some in (clean, leaky))
     first = ~test.duplicated("group")
     rows = []
     for name, judged, prefix in (("all", first, "leak"), ("with a sibling", first & test.duplicated("group", keep=False), "leak_siblings")):
-        for key, gap in metrics.compare(y[judged], p_leaky[judged], p[judged], test["group"][judged]).items():
+        for key, gap in metrics.compare(y[judged], p_leaky[:, judged], p[:, judged], test["group"][judged]).items():
             if f"{prefix}.{key}_gain" in record["values"]:
                 assert record["values"][f"{prefix}.{key}_gain"] == pytest.approx(gap, rel=1e-6, abs=1e-9), (name, key)
                 rows.append(dict(score=key, lesions=name, n=gap["n"], p=gap["p"]) | intervals.flat({"difference": gap}))
     table = pd.DataFrame(rows).assign(p_holm=lambda rows: intervals.holm(rows["p"])).drop(columns="p")
     assert_same_table(record["tables"]["leak"], dict(columns=list(table), rows=table.to_numpy().tolist()))
-    counts = dict(seeds=1, comparisons=len(table), clear=int((table["p_holm"] < 0.05).sum()))
+    counts = dict(seeds=len(seeds), comparisons=len(table), clear=int((table["p_holm"] < 0.05).sum()))
     assert {name: record["values"][f"leak.{name}"] for name in counts} == counts
 
 
