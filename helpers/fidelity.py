@@ -8,6 +8,7 @@ intervals in which the images of one lesion stay together.
 import numpy as np
 import torch
 from scipy import stats
+from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -154,13 +155,13 @@ def frechet(x, y):
     return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(one) + np.trace(two) - 2 * root)
 
 
-def prdc(own, other, between, *, k=NEIGHBOURS):
+def prdc(real, fake, *, k=NEIGHBOURS):
     """Precision, recall, density and coverage of generated features.
 
     Parameters
     ----------
-    own, other, between : (n, n), (m, m), (n, m) float arrays
-        Distances real to real, generated to generated, and real to generated; n and m above k.
+    real, fake : (n, d), (m, d) float arrays
+        More than k rows each.
 
     Returns
     -------
@@ -175,10 +176,14 @@ def prdc(own, other, between, *, k=NEIGHBOURS):
     Examples
     --------
     >>> x = np.random.default_rng(0).normal(size=(50, 2))
-    >>> own = np.abs(x[:, 0] - x[:, :1])
-    >>> prdc(own, own, own)["coverage"], prdc(own, own, own + 100)["precision"]
+    >>> prdc(x, x)["coverage"], prdc(x, x + 100)["precision"]
     (1.0, 0.0)
     """
+    return prdc_of(cdist(real, real), cdist(fake, fake), cdist(real, fake), k=k)
+
+
+def prdc_of(own, other, between, *, k=NEIGHBOURS):
+    """As :func:`prdc`, from distances: real-real, fake-fake and real-fake."""
     radius, fake_radius = (np.partition(d, k, axis=1)[:, k] for d in (own, other))  # the distance to itself comes first
     inside = between <= radius[:, None]
     return dict(precision=float(inside.any(0).mean()), recall=float((between <= fake_radius[None]).any(1).mean()),

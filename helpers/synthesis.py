@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers.fidelity import discriminator, frechet, jackknife, kid, prdc
+from helpers.fidelity import discriminator, frechet, jackknife, kid, prdc_of
 from helpers.intervals import NOTHING, flat
 from helpers.lesions import CLASSES
 from helpers.splits import HELD
@@ -131,7 +131,7 @@ def compare(features, sets, *, reference="reference"):
         other, between = cdist(y, y), cdist(x, y)
         found = {"kid": kid(x, y, gx, gy), "frechet_ours": jackknife(lambda i, j, y=y: frechet(x[i], y[j]), [gx, gy], blocks=10, within=POSITIVE)}
         for part, within in (("precision", SHARE), ("recall", SHARE), ("density", POSITIVE), ("coverage", SHARE)):
-            found[part] = jackknife(lambda i, j, part=part, other=other, between=between: prdc(
+            found[part] = jackknife(lambda i, j, part=part, other=other, between=between: prdc_of(
                 own[np.ix_(i, i)], other[np.ix_(j, j)], between[np.ix_(i, j)])[part], [gx, gy], blocks=10, within=within)
         found["discriminator_auc"] = discriminator(x, y, gx, gy)
         rows.append(dict(set=name, images=len(y)) | flat(found))
