@@ -42,7 +42,7 @@ def execute(notebook, output, **parameters):
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("TQDM_DISABLE", "1")  # in the kernel too: a stored bar would stay at 0 %
     papermill.execute_notebook(str(notebook), str(output), parameters=parameters, kernel_name=KERNEL, cwd=str(paths.ROOT / "notebooks"),
-                               progress_bar=False, extra_arguments=["--log-level=40"])  # the kernel warns of every plain local connection
+                               progress_bar=False, extra_arguments=["--log-level=50"])  # papermill tells failures, the kernel only of its end
 
 
 def clean(executed, target):
