@@ -96,8 +96,8 @@ rule report:
     input:
         results=RESULTS,
         sources=[str(p) for p in Path("report").rglob("*.*") if p.suffix in (".tex", ".sty", ".bib") and "generated" not in p.parts and "build" not in p.parts],
-        # What the results rest on: where a hash no longer fits, the build must notice.
-        behind=[SPLIT, *sorted(str(p) for folder in (f"data/predictions/{PRESET}", f"figures/{PRESET}") for p in Path(folder).glob("*"))],
+        # What committed results rest on: where a hash no longer fits, the build must notice. Those made on the spot come with their figures.
+        behind=[SPLIT, *sorted(str(p) for folder in (f"data/predictions/{PRESET}", f"figures/{PRESET}") for p in Path(folder).glob("*") if not MAKES)],
         code=[*HELPERS, "constraints.txt", "pyproject.toml"],
     output:
         f"report/{PRESET}.pdf",
