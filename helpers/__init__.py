@@ -4,12 +4,12 @@ From the ground up; a module imports only from those before it. ``head -1 helper
 
     ground:       paths commands progress lesions generators presets results
     phantom:      artefacts dermatoscope phantom
-    data:         cache pictures download generated intake data shortcut duplicates splits
-    scores:       intervals metrics calibration thresholds curves slider quality
-    training:     weights runs opponents augment losses models neardup learner
+    data:         cache pictures download generated intake data quality shortcut duplicates splits
+    scores:       intervals metrics calibration thresholds curves slider
+    training:     weights runs opponents augment losses models learner
     generator:    vae latent cvae fidelity synthesis
     runs:         train study studio
     explanation:  gradcam rivals saliency segment audit trial
     report:       typeset plots appendix prose report readme
-    commands:     headless lab
+    commands:     neardup headless lab
 """

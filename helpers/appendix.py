@@ -6,8 +6,6 @@ from dataclasses import fields
 
 from helpers import metrics, presets, typeset
 
-SEED = re.compile(r"-s(\d+)-f\d")  # in the name of a run
-
 
 def tables(preset, records, *, root):
     """Tables by name, of the shape that :func:`helpers.typeset.booktabs` prints.
@@ -53,10 +51,9 @@ def origin(records):
     rows = []
     for stem, record in records.items():
         about = record["provenance"]
-        seeds = sorted({int(found[1]) for found in map(SEED.search, about["predictions_sha256"]) if found})
         rows.append(dict(
             notebook=stem, commit=about["commit"], computed=about["created"][:10], split=about["split_sha256"][:12],
-            seeds=", ".join(map(str, seeds)) or "none", devices="; ".join(about["device"]) or "none",
+            seeds=", ".join(map(str, about["seeds"])) or "none", devices="; ".join(about["device"]) or "none",
             **{"prediction files": len(about["predictions_sha256"])}))
     return frame(rows)
 

@@ -15,7 +15,7 @@ from helpers import data, generated, generators, paths, pictures, runs, splits
 from helpers.cache import locked
 from helpers.commands import plainly
 from helpers.latent import BATCH, densities, encode, texture
-from helpers.learner import completed, start
+from helpers.learner import completed, prepare
 from helpers.lesions import CLASSES
 from helpers.vae import Vae, VaeLearner, bytes_of
 
@@ -113,14 +113,16 @@ def fit(config, *, stop_after=None):
     Sohn, Lee, Yan (2015), Learning structured output representation using deep conditional generative models, NeurIPS.
     Ghosh et al. (2020), From variational to deterministic autoencoders, ICLR (the density fitted to latent vectors afterwards).
     """
+    if done := load(config):
+        return done
     wanted = key(config)
-    return load(config) or runs.once(config, wanted, lambda: load(config), lambda home: train(config, home, wanted, stop_after))
+    return runs.once(config, wanted, lambda: load(config), lambda home: train(config, home, wanted, stop_after))
 
 
 def train(config, home, wanted, stop_after):
     """One training, from its last checkpoint where there is one."""
     images, target = training_images(config)
-    start(config)
+    prepare(config)
     learner = VaeLearner(config, build(config), images, target)
     if not completed(learner, home, stop_after=stop_after):
         return None

@@ -223,7 +223,7 @@ class Progress(L.Callback):
         self.bar.close()
 
 
-def start(config):
+def prepare(config):
     """What comes before a network is made: the seed of its random weights, and the threads of ``quick``."""
     torch.manual_seed(config.seed)
     if config.preset == "quick":

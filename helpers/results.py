@@ -205,12 +205,12 @@ class Book:
         print(f"{counts} -> {paths.relative(file)}")
 
     def provenance(self):
-        """Where the numbers come from; ``kept`` tells commit and date of the tables and values (by prefix) that were not computed anew."""
+        """Where the numbers come from, with the seeds of the runs behind them; ``kept`` tells commit and date of the tables and values (by prefix) that were not computed anew."""
         return dict(
             preset=self.preset, source=self.config.source, split_sha256=self.split_sha256,
             predictions_sha256={paths.relative(run.file): sha256(run.file) for run in self.runs},
             weights_sha256=sorted({str(run.key["weights"]) for run in self.runs}), commit=commit(),
-            device=sorted({run.device for run in self.runs}), seeds=list(self.seeds),
+            device=sorted({run.device for run in self.runs}), seeds=sorted({run.config.seed for run in self.runs}),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), kept=dict(sorted(self.old.items())),
         )
 

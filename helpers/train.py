@@ -10,7 +10,7 @@ import torch
 
 from helpers import cvae, data, generated, losses, models, opponents, paths, presets, runs, shortcut, splits
 from helpers.commands import plainly
-from helpers.learner import Learner, completed, start
+from helpers.learner import Learner, completed, prepare
 from helpers.lesions import CLASSES, MEL, PROBABILITIES
 
 
@@ -91,7 +91,7 @@ def make_learner(config, frame, rows):
     counts = np.bincount(target[rows], minlength=len(CLASSES))
     weights = losses.class_weights(counts, kind=config.class_weight, mel=MEL, mel_weight=config.mel_weight)
     loss = losses.loss_function(config.loss, counts=counts, weights=weights, label_smoothing=config.label_smoothing)
-    start(config)
+    prepare(config)
     classifier = models.create(config)
     select = np.flatnonzero(frame["role"] == "select")
     return Learner(config, classifier, images, target, train_rows=rows, select_rows=select, loss=loss, drawn=drawn)

@@ -39,7 +39,8 @@ def drawn():
 def test_record_reads_back_as_written(project):
     book = results.open("03_baseline", preset="quick")
     (project / "predictions.csv.gz").write_bytes(b"rows")
-    book.used([SimpleNamespace(file=project / "predictions.csv.gz", key={"weights": "random"}, device="cpu")])
+    config = presets.configure("quick", seed=1)
+    book.used([SimpleNamespace(file=project / "predictions.csv.gz", config=config, key={"weights": "random"}, device="cpu")])
     book.record({"accuracy": INTERVAL, "images": np.int64(3), "auc_df": float("nan")}, prefix="metadata_only")
     book.table("roles", pd.DataFrame({"role": ["train"], "mel": [4], "share": [0.25]}))
     book.figure(drawn(), "confusion")
@@ -48,6 +49,7 @@ def test_record_reads_back_as_written(project):
     assert set(read) == {"provenance", "figures", "values", "tables"}
     assert list(read["provenance"]) == ABOUT
     assert read["provenance"]["predictions_sha256"] == {"predictions.csv.gz": results.sha256("predictions.csv.gz")}
+    assert read["provenance"]["seeds"] == [1], "those that were used, not those of the preset"
     assert read["values"] == {"metadata_only.accuracy": INTERVAL, "metadata_only.images": 3, "metadata_only.auc_df": None}
     assert read["tables"]["roles"] == dict(source="phantom", columns=["role", "mel", "share"], rows=[["train", 4, 0.25]])
     assert {file: results.sha256(file) for file in read["figures"]} == read["figures"]
