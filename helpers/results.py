@@ -205,7 +205,10 @@ class Book:
         print(f"{counts} -> {paths.relative(file)}")
 
     def provenance(self):
-        """Where the numbers come from, with the seeds of the runs behind them; ``kept`` tells commit and date of the tables and values (by prefix) that were not computed anew."""
+        """Where the numbers come from: files and seeds of the runs used.
+
+        ``kept`` tells commit and date of the tables and values (by prefix) that were not computed anew.
+        """
         return dict(
             preset=self.preset, source=self.config.source, split_sha256=self.split_sha256,
             predictions_sha256={paths.relative(run.file): sha256(run.file) for run in self.runs},
